@@ -1,0 +1,164 @@
+"""Exact k nearest neighbours by row tiles: no N x N matrix, no compiled extension.
+
+Cells sit on a lattice, so equal distances are common and a plain top-k would let the order of the hits decide.
+Here the points are first put into lexicographic order of their coordinates, so that the same set of points always
+gives the same neighbours, however it is ordered.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+TILE_ELEMENTS = 1 << 20  # distances held at a time: 4 MB, about the second-level cache
+DIRECT_DIMENSIONS = 8  # up to here squared differences are summed directly: exact, and as fast
+
+
+def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> Array:
+    """The k nearest neighbours of every point within its own event, by Euclidean distance.
+
+    Parameters
+    ----------
+    x : Tensor or ndarray of shape (n, F), float
+        Points of one or several events.
+    k : int
+        Number of neighbours, the point itself included.
+    ptr : Tensor or ndarray of shape (n_events + 1,), int, optional
+        Event b owns points ``ptr[b]:ptr[b+1]``. One event by default. Neighbours never cross events.
+    refine : bool, default=True
+        In more than 8 dimensions, order the candidates found by ``|a|^2 + |b|^2 - 2ab`` once more by exact
+        differences. Without it, neighbours whose squared distances differ by less than the rounding of float32 may
+        change places; the network does without.
+
+    Returns
+    -------
+    Tensor or ndarray of shape (n, k), int64
+        Row i starts with i itself, the others follow by rising distance. Equal distances are ordered by the
+        coordinates of the neighbours. Events with fewer than k points repeat the point itself.
+
+    Raises
+    ------
+    ValueError
+        Where `x` is not two-dimensional or not finite, `k` < 1, or `ptr` does not cover all points.
+
+    Examples
+    --------
+    >>> knn(np.array([[0.0], [1.0], [3.0]]), k=2)
+    array([[0, 1],
+           [1, 0],
+           [2, 1]])
+    """
+    points = torch.as_tensor(x)
+    if points.ndim != 2:
+        raise ValueError(f"x has shape {tuple(points.shape)}, expected (n, F)")
+    if k < 1:
+        raise ValueError(f"k is {k}, expected 1 or more")
+    if not bool(torch.isfinite(points).all()):
+        row = int((~torch.isfinite(points)).any(1).nonzero()[0])
+        raise ValueError(f"x of point {row} is not finite")
+    bounds = [0, len(points)] if ptr is None else [int(p) for p in ptr]
+    if bounds[0] != 0 or bounds[-1] != len(points) or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+        raise ValueError(f"ptr must rise from 0 to the number of points {len(points)}, got {bounds}")
+    points = points.detach()
+    if not points.is_floating_point():
+        points = points.to(torch.get_default_dtype())
+    order = lexicographic_order(points, bounds)
+    found = sorted_knn(points[order], k, bounds, refine=refine)
+    out = torch.empty_like(found)
+    out[order] = order[found]
+    return out.numpy() if isinstance(x, np.ndarray) else out
+
+
+def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
+    """Permutation that sorts the points of each event by their first column, then the second, and so on.
+
+    Later columns only order points that agree in all earlier ones, so they are looked at only where that happens.
+    """
+    order = torch.argsort(x[:, 0], stable=True) if x.shape[1] else torch.arange(len(x), device=x.device)
+    first = x[order, 0] if x.shape[1] else order
+    if bool((first[1:] == first[:-1]).any()):
+        order = torch.arange(len(x), device=x.device)
+        for column in range(x.shape[1] - 1, -1, -1):
+            order = order[torch.argsort(x[order, column], stable=True)]
+    if len(bounds) > 2:
+        sizes = torch.tensor([b - a for a, b in zip(bounds, bounds[1:], strict=False)], device=x.device)
+        event = torch.repeat_interleave(torch.arange(len(sizes), device=x.device), sizes)
+        order = order[torch.argsort(event[order], stable=True)]
+    return order
+
+
+def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool) -> Tensor:
+    """`knn` of points that are already in an order of their own; equal distances go to the earlier point."""
+    out = torch.empty((len(x), k), dtype=torch.int64, device=x.device)
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        if stop > start:
+            out[start:stop] = _one_event(x[start:stop], k, refine) + start
+    return out
+
+
+def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
+    n = len(x)
+    have = min(k, n)
+    direct = x.shape[1] <= DIRECT_DIMENSIONS
+    x = x - x.mean(0)  # the expansion of the square loses digits far from the origin
+    spare = 0 if direct or not refine else min(8, n - have)
+    square = (x * x).sum(1)
+    columns = x.T.contiguous()
+    out = torch.empty((n, have), dtype=torch.int64, device=x.device)
+    rows = max(1, TILE_ELEMENTS // n)
+    for a in range(0, n, rows):
+        b = min(a + rows, n)
+        if direct:
+            distance = _direct(x[a:b], columns)
+        else:
+            distance = torch.addmm(square, x[a:b], columns, alpha=-2.0)  # + |x_i|^2, the same for the whole row
+        distance[torch.arange(b - a, device=x.device), torch.arange(a, b, device=x.device)] = -torch.inf
+        nearest = _smallest(distance, have + spare, ordered=direct)
+        out[a:b] = _by_difference(x, nearest, a, b, have) if refine and not direct else nearest
+    if have < k:
+        own = torch.arange(n, device=x.device)[:, None]
+        out = torch.cat([out, own.expand(n, k - have)], 1)
+    return out
+
+
+def _direct(rows: Tensor, columns: Tensor) -> Tensor:
+    """Squared distances as sums of squared differences, column by column of the features."""
+    distance = torch.zeros((len(rows), columns.shape[1]), dtype=rows.dtype, device=rows.device)
+    for f in range(rows.shape[1]):
+        difference = rows[:, f, None] - columns[f]
+        distance.addcmul_(difference, difference)
+    return distance
+
+
+def _smallest(distance: Tensor, count: int, *, ordered: bool) -> Tensor:
+    """Columns of the `count` smallest entries of each row, by rising value; ties by column if `ordered`."""
+    values, index = torch.topk(distance, count, dim=1, largest=False, sorted=True)
+    if not ordered or count == distance.shape[1]:
+        return _tie_sorted(values, index) if ordered else index
+    # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.
+    last = values[:, -1:]
+    torn = ((distance <= last).sum(1) > count).nonzero()[:, 0]
+    for row in torn.split(256):
+        d = distance[row]
+        index[row] = torch.argsort(d, dim=1, stable=True)[:, :count]
+        values[row] = d.gather(1, index[row])
+    return _tie_sorted(values, index)
+
+
+def _tie_sorted(values: Tensor, index: Tensor) -> Tensor:
+    by_column = torch.argsort(index, dim=1)
+    values, index = values.gather(1, by_column), index.gather(1, by_column)
+    return index.gather(1, torch.argsort(values, dim=1, stable=True))
+
+
+def _by_difference(x: Tensor, candidates: Tensor, a: int, b: int, count: int) -> Tensor:
+    """The `count` nearest of the candidates, by exact differences; the point itself first."""
+    candidates = torch.sort(candidates, dim=1).values
+    exact = (x[candidates] - x[a:b, None]).square().sum(2)
+    exact[candidates == torch.arange(a, b, device=x.device)[:, None]] = -torch.inf
+    return candidates.gather(1, torch.argsort(exact, dim=1, stable=True)[:, :count])

@@ -1,0 +1,102 @@
+"""Object condensation: hits are drawn to the hit that represents their particle and pushed from the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cmlflow.losses.labels import ArrayLike, compact, points_and_labels
+
+
+@dataclass(frozen=True)
+class Condensation:
+    """`condensation_loss` of the outputs ``"beta"`` and ``"coordinates"``.
+
+    Parameters
+    ----------
+    q_min : float, default=0.1
+        Charge of a hit with beta = 0. Usual values 0.1-3.
+    beta_weight : float, default=1
+        Factor s_B of the term that asks each particle for one hit with beta = 1.
+    """
+
+    q_min: float = 0.1
+    beta_weight: float = 1.0
+
+    def __call__(
+        self, output: dict[str, Tensor], particle_id: Tensor, weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        terms = condensation_loss(output["beta"], output["coordinates"], particle_id, self.q_min)
+        return terms | {"beta": self.beta_weight * terms["beta"]}
+
+
+def condensation_loss(beta: ArrayLike, x: ArrayLike, particle_id: ArrayLike, q_min: float = 0.1) -> dict[str, Tensor]:
+    """The three terms of object condensation for one event.
+
+    With charges q_i = arctanh(beta_i)^2 + q_min and a(k) the hit of particle k with the largest charge::
+
+        attraction = 1/K sum_k 1/N_k       sum_{i in k}     q_i q_a(k) |x_i - x_a(k)|^2
+        repulsion  = 1/K sum_k 1/(N - N_k) sum_{i not in k} q_i q_a(k) max(0, 1 - |x_i - x_a(k)|)
+        beta       = 1/K sum_k (1 - beta_a(k))
+
+    Parameters
+    ----------
+    beta : Tensor or ndarray of shape (N,), float
+        Condensation strengths in [0, 1].
+    x : Tensor or ndarray of shape (N, D), float
+        Clustering coordinates.
+    particle_id : Tensor or ndarray of shape (N,), int
+        Hits of unknown particle (-1) belong to no k: they are only repelled.
+    q_min : float, default=0.1
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``attraction``, ``repulsion``, ``beta``: scalars, zero where the event has no particle.
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes or labels.
+
+    References
+    ----------
+    Kieseler, Object condensation, arXiv:2002.03605, eqs. 2-6; arXiv:2603.23356, section II.2 (this normalisation,
+    no noise term).
+    """
+    points, labels = points_and_labels(x, particle_id, "x")
+    strength = torch.as_tensor(beta).to(points.dtype)
+    if strength.shape != labels.shape:
+        raise ValueError(f"beta has shape {tuple(strength.shape)}, expected ({len(labels)},)")
+    labels, n_particles = compact(labels)
+    if n_particles == 0:
+        zero = points.sum() * 0.0 + strength.sum() * 0.0
+        return {"attraction": zero, "repulsion": zero, "beta": zero}
+    largest = 1 - torch.finfo(points.dtype).eps  # arctanh stays finite
+    charge = torch.atanh(strength.clamp(max=largest)).square() + q_min
+    member = labels[:, None] == torch.arange(n_particles, device=labels.device)  # (N, K)
+    alpha = torch.where(member, charge.detach()[:, None], -1.0).argmax(0)  # (K,)
+    n_own = member.sum(0)
+    pull = charge[:, None] * charge[alpha]
+    attraction, repulsion = [], []
+    for k in range(n_particles):  # a few dozen at most; keeps memory at (N, D)
+        own = member[:, k]
+        attraction.append((pull[own, k] * (points[own] - points[alpha[k]]).square().sum(1)).sum() / n_own[k])
+        other = ~own
+        distance = length(points[other] - points[alpha[k]])
+        n_other = max(len(labels) - int(n_own[k]), 1)
+        repulsion.append((pull[other, k] * (1 - distance).clamp(min=0)).sum() / n_other)
+    return {
+        "attraction": torch.stack(attraction).mean(),
+        "repulsion": torch.stack(repulsion).mean(),
+        "beta": (1 - strength[alpha]).mean(),
+    }
+
+
+def length(difference: Tensor) -> Tensor:
+    """Euclidean length along the last axis, with gradient zero (not nan) where it is zero."""
+    square = difference.square().sum(-1)
+    positive = square > 0
+    return torch.where(positive, torch.where(positive, square, 1).sqrt(), 0)

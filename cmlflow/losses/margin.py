@@ -1,0 +1,88 @@
+"""Discriminative margin loss: an embedding with an absolute length scale, as density readouts like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cmlflow.losses.condensation import length
+from cmlflow.losses.labels import ArrayLike, compact, points_and_labels
+
+
+@dataclass(frozen=True)
+class Margin:
+    """`margin_loss` of the output ``"embedding"``.
+
+    Parameters
+    ----------
+    pull_margin, push_margin : float, default=0.5, 3.0
+    """
+
+    pull_margin: float = 0.5
+    push_margin: float = 3.0
+
+    def __call__(
+        self, output: dict[str, Tensor], particle_id: Tensor, weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        return margin_loss(output["embedding"], particle_id, weight, self.pull_margin, self.push_margin)
+
+
+def margin_loss(
+    z: ArrayLike,
+    particle_id: ArrayLike,
+    weight: ArrayLike | None = None,
+    pull_margin: float = 0.5,
+    push_margin: float = 3.0,
+) -> dict[str, Tensor]:
+    """Hits within `pull_margin` of the centre of their particle, centres at least `push_margin` apart.
+
+    With mu_c the weighted mean of the hits of particle c::
+
+        variance       = mean_c     sum_{i in c} w_i max(0, |z_i - mu_c| - pull_margin)^2 / sum_{i in c} w_i
+        distance       = mean_{c != c'} max(0, push_margin - |mu_c - mu_c'|)^2
+        regularisation = 0.001 mean_c |mu_c|
+
+    Parameters
+    ----------
+    z : Tensor or ndarray of shape (N, D), float
+        Embeddings, used as they are.
+    particle_id : Tensor or ndarray of shape (N,), int
+        Hits of unknown particle (-1) take no part.
+    weight : Tensor or ndarray of shape (N,), float, optional
+        Non-negative weights of the hits, for example their energies; all one by default.
+    pull_margin, push_margin : float
+        In the length unit of the embedding; a readout's radius then lies between the two.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``variance``, ``distance``, ``regularisation``: scalars, zero where the event has no particle.
+
+    References
+    ----------
+    De Brabandere et al., Semantic Instance Segmentation with a Discriminative Loss Function, arXiv:1708.02551.
+    """
+    points, labels = points_and_labels(z, particle_id, "z")
+    known = labels >= 0
+    labels, n_particles = compact(labels[known])
+    if n_particles == 0:
+        zero = points.sum() * 0.0
+        return {"variance": zero, "distance": zero, "regularisation": zero}
+    points = points[known]
+    w = torch.ones_like(points[:, 0]) if weight is None else torch.as_tensor(weight).to(points)[known]
+    total = w.new_zeros(n_particles).index_add(0, labels, w).clamp(min=torch.finfo(w.dtype).tiny)
+    centre = points.new_zeros(n_particles, points.shape[1]).index_add(0, labels, w[:, None] * points) / total[:, None]
+    outside = (length(points - centre[labels]) - pull_margin).clamp(min=0).square()
+    variance = (w.new_zeros(n_particles).index_add(0, labels, w * outside) / total).mean()
+    first, second = torch.triu_indices(n_particles, n_particles, 1, device=labels.device)
+    if n_particles > 1:
+        distance = (push_margin - length(centre[first] - centre[second])).clamp(min=0).square().mean()
+    else:
+        distance = centre.sum() * 0.0
+    return {
+        "variance": variance,
+        "distance": distance,
+        "regularisation": 1e-3 * length(centre).mean(),
+    }

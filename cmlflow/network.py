@@ -1,0 +1,59 @@
+"""Backbone and head together."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from cmlflow.backbones import EdgeConvBackbone
+from cmlflow.heads import HEADS
+
+
+class Network(nn.Module):
+    """A backbone followed by a head: ``network(x, ptr=None) -> dict of tensors``, one row per hit.
+
+    Parameters
+    ----------
+    backbone, head : torch modules
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
+        """Hits of shape (N, 5), events limited by `ptr` of shape (B + 1,), to the outputs of the head."""
+        out: dict[str, Tensor] = self.head(self.backbone(x, ptr))
+        return out
+
+
+def build_network(
+    head: str = "supcon", dim: int = 16, k: int = 24, scaling: str = "raw", dropout: float = 0.01
+) -> Network:
+    """The paper's network: 48,560 parameters with the embedding head of 16 dimensions, 48,593 with the OC head.
+
+    Parameters
+    ----------
+    head : {"supcon", "margin", "oc"}
+        What the network is to be trained with; decides the outputs, ``{"embedding"}`` or ``{"beta", "coordinates"}``.
+    dim : int, default=16
+        Dimension of the embedding or of the clustering coordinates.
+    k : int, default=24
+        Neighbours in the DynamicEdgeConv layers, the hit itself included.
+    scaling : {"raw", "hgcal"}
+        Scaling of the input features.
+    dropout : float, default=0.01
+
+    Returns
+    -------
+    torch.nn.Module
+        ``net(x, ptr=None)`` with x of shape (N, 5): x, y, z [cm], energy, layer.
+
+    References
+    ----------
+    arXiv:2603.23356, section II.1.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
+    backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout)
+    return Network(backbone, HEADS[head](backbone.out_features, dim))
