@@ -1,25 +1,23 @@
-"""Fixed scaling of the input features; part of the model, so that a saved model knows what it was fed."""
+"""Scaling of the input features; part of the model, so that a saved model knows what it was fed."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...], bool]] = {
-    # name: offset and scale of x, y, z [cm], energy, layer; whether log(1 + energy) replaces the energy
-    "raw": ((0.0, 0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0, 1.0), False),
-    "hgcal": ((0.0, 0.0, 360.0, 0.0, 0.0), (10.0, 10.0, 40.0, 2.0, 20.0), True),
-}
+SCALINGS = ("raw", "hgcal", "standard")
 
 
 class InputScaling(nn.Module):
-    """(feature - offset) / scale, with log(1 + energy) in place of the energy where the scaling says so.
+    """(feature - offset) / scale, with log(1 + energy / unit) in place of the energy except for ``"raw"``.
 
     Parameters
     ----------
-    name : {"raw", "hgcal"}
-        ``"raw"`` is the paper's input (arXiv:2603.23356, section III.1) and changes nothing; ``"hgcal"`` brings
+    name : {"raw", "hgcal", "standard"}
+        ``"raw"`` is the paper's input (arXiv:2603.23356, section III.1) and changes nothing. ``"hgcal"`` brings
         x/10, y/10, (z-360)/40, log(1+E)/2 and layer/20 to the order of one, which trains several times faster.
+        ``"standard"`` takes mean and standard deviation of each feature from the training data (`fit`), with the
+        median hit energy as unit, for any detector.
 
     Raises
     ------
@@ -29,21 +27,37 @@ class InputScaling(nn.Module):
 
     offset: Tensor
     scale: Tensor
+    unit: Tensor
 
     def __init__(self, name: str = "raw") -> None:
         super().__init__()
         if name not in SCALINGS:
-            raise ValueError(f"scaling is {name!r}, expected one of {sorted(SCALINGS)}")
-        offset, scale, self.log_energy = SCALINGS[name]
+            raise ValueError(f"scaling is {name!r}, expected one of {SCALINGS}")
         self.name = name
-        self.register_buffer("offset", torch.tensor(offset), persistent=False)
-        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        hgcal = name == "hgcal"
+        self.register_buffer("offset", torch.tensor([0.0, 0.0, 360.0 if hgcal else 0.0, 0.0, 0.0]))
+        self.register_buffer("scale", torch.tensor([10.0, 10.0, 40.0, 2.0, 20.0] if hgcal else [1.0] * 5))
+        self.register_buffer("unit", torch.tensor(1.0))
+
+    def fit(self, x: Tensor) -> None:
+        """Take offset, scale and unit from features of shape (N, 5), if this is the ``"standard"`` scaling."""
+        if self.name != "standard" or not len(x):
+            return
+        energy = x[:, 3].median()
+        self.unit.copy_(energy if energy > 0 else torch.tensor(1.0))
+        x = self._with_log_energy(x)
+        self.offset.copy_(x.mean(0))
+        spread = x.std(0, correction=0)
+        self.scale.copy_(torch.where(spread > 1e-6, spread, 1.0))  # a constant feature stays as it is
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale features of shape (N, 5): x, y, z, energy, layer."""
-        if self.log_energy:
-            x = torch.cat([x[:, :3], torch.log1p(x[:, 3:4]), x[:, 4:]], 1)
-        return (x - self.offset) / self.scale
+        if self.name == "raw":
+            return x
+        return (self._with_log_energy(x) - self.offset) / self.scale
+
+    def _with_log_energy(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:, :3], torch.log1p(x[:, 3:4] / self.unit), x[:, 4:]], 1)
 
     def extra_repr(self) -> str:
         return repr(self.name)

@@ -7,6 +7,7 @@ gives the same neighbours, however it is ordered.
 
 from __future__ import annotations
 
+import itertools
 from typing import TypeVar
 
 import numpy as np
@@ -62,7 +63,7 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
         row = int((~torch.isfinite(points)).any(1).nonzero()[0])
         raise ValueError(f"x of point {row} is not finite")
     bounds = [0, len(points)] if ptr is None else [int(p) for p in ptr]
-    if bounds[0] != 0 or bounds[-1] != len(points) or any(a > b for a, b in zip(bounds, bounds[1:], strict=False)):
+    if bounds[0] != 0 or bounds[-1] != len(points) or any(a > b for a, b in itertools.pairwise(bounds)):
         raise ValueError(f"ptr must rise from 0 to the number of points {len(points)}, got {bounds}")
     points = points.detach()
     if not points.is_floating_point():
@@ -86,7 +87,7 @@ def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
         for column in range(x.shape[1] - 1, -1, -1):
             order = order[torch.argsort(x[order, column], stable=True)]
     if len(bounds) > 2:
-        sizes = torch.tensor([b - a for a, b in zip(bounds, bounds[1:], strict=False)], device=x.device)
+        sizes = torch.tensor([b - a for a, b in itertools.pairwise(bounds)], device=x.device)
         event = torch.repeat_interleave(torch.arange(len(sizes), device=x.device), sizes)
         order = order[torch.argsort(event[order], stable=True)]
     return order
@@ -95,7 +96,7 @@ def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
 def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool) -> Tensor:
     """`knn` of points that are already in an order of their own; equal distances go to the earlier point."""
     out = torch.empty((len(x), k), dtype=torch.int64, device=x.device)
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if stop > start:
             out[start:stop] = _one_event(x[start:stop], k, refine) + start
     return out

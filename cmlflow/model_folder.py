@@ -1,0 +1,88 @@
+"""Saved models: a folder with ``config.json`` and ``weights.safetensors``; and the packaged ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cmlflow import __version__
+
+FORMAT = 1
+PACKAGED = Path(__file__).parent / "assets" / "models"
+
+
+def packaged_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(p.name for p in PACKAGED.iterdir() if (p / "config.json").exists()) if PACKAGED.exists() else []
+
+
+def find_model(name: str | Path) -> Path:
+    """Folder of a packaged model, or of a saved one."""
+    for folder in (PACKAGED / str(name), Path(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{name}: neither a folder with a config.json nor a packaged model; packaged are {', '.join(packaged_models())}"
+    )
+
+
+def write_model(
+    folder: str | Path, parameters: dict[str, Any], thresholds: dict[str, dict[str, Any]], weights: dict[str, Tensor]
+) -> None:
+    """Write both files, each under a temporary name first.
+
+    Raises
+    ------
+    OSError
+        Where the folder cannot be written; files that were there before are kept.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"format": FORMAT, "cmlflow": __version__, "parameters": parameters, "thresholds": thresholds}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    replace_file(folder / "weights.safetensors", lambda p: save_file(tensors, p))
+    replace_file(folder / "config.json", lambda p: p.write_text(json.dumps(config, indent=1) + "\n"))
+
+
+def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Tensor]]:
+    """Parameters, thresholds and weights of a folder.
+
+    Raises
+    ------
+    ValueError
+        Where the files are of another format version, or not readable.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        found = config["format"]
+    except (ValueError, KeyError, TypeError) as err:
+        raise ValueError(f"{folder / 'config.json'}: not the configuration of a cmlflow model ({err!r})") from err
+    if found != FORMAT:
+        raise ValueError(
+            f"{folder}: model format {found}, written by cmlflow {config.get('cmlflow')}; this is cmlflow {__version__}, "
+            f"which reads format {FORMAT}"
+        )
+    try:
+        weights = load_file(folder / "weights.safetensors")
+    except (OSError, SafetensorError) as err:
+        raise ValueError(f"{folder / 'weights.safetensors'}: cannot be read ({err})") from err
+    return config["parameters"], config["thresholds"], weights
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it; nothing half-written is left."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as err:
+        raise OSError(f"{path}: cannot be written ({err})") from err
+    finally:
+        temporary.unlink(missing_ok=True)

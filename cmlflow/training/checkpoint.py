@@ -1,0 +1,48 @@
+"""Checkpoints: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write `state` to a temporary file beside `path`, then rename it.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written; an older checkpoint is then still there.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as err:  # torch reports a full disk as RuntimeError
+        raise OSError(f"{path}: the checkpoint could not be written ({err})") from err
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises
+    ------
+    ValueError
+        Where the file is not a checkpoint.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as err:
+        raise ValueError(f"{path}: not a checkpoint of cmlflow ({err})") from err
+    return state

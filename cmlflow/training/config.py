@@ -1,0 +1,81 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+SCHEDULES = ("step", "cosine")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train. The defaults are those of arXiv:2603.23356, section III.2.
+
+    Parameters
+    ----------
+    max_epochs : int, default=100
+    batch_size : int, default=16
+        Events per optimiser step.
+    learning_rate : float, default=3e-4
+        Of Adam, at the start.
+    schedule : {"step", "cosine"}, default="step"
+        ``"step"`` multiplies the learning rate by `step_factor` every `step_epochs` epochs; ``"cosine"`` takes it to
+        zero over `max_epochs`.
+    step_epochs : int, default=25
+    step_factor : float, default=0.5
+    warmup_steps : int, default=0
+        Optimiser steps over which the learning rate rises linearly at the start.
+    gradient_clip : float, optional
+        Largest norm of the gradient; no limit by default.
+    hits_per_batch : int, default=30000
+        Hits in the network at a time. The events of a step that exceed it go through one after the other, their
+        gradients being added: memory stays bounded and the result is the same.
+    patience : int, optional
+        Stop after this many epochs without a better checkpoint; never by default.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        What the network computes in; losses stay in float32.
+    augment : bool, default=False
+        Reflect each event by a random symmetry of the square cell grid.
+    checkpoint_steps : int, default=100
+        Optimiser steps between checkpoints; one more is written at the end of each epoch.
+    seed : int, default=0
+        Of event order, augmentation and dropout.
+    """
+
+    max_epochs: int = 100
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    schedule: str = "step"
+    step_epochs: int = 25
+    step_factor: float = 0.5
+    warmup_steps: int = 0
+    gradient_clip: float | None = None
+    hits_per_batch: int = 30_000
+    patience: int | None = None
+    precision: str = "float32"
+    augment: bool = False
+    checkpoint_steps: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "hits_per_batch", "step_epochs", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}, expected a positive number")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}, expected one of {SCHEDULES}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}, expected one of {PRECISIONS}")
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of optimiser step `step`, counted from 0 over all epochs."""
+        if self.schedule == "step":
+            factor = self.step_factor ** (step // steps_per_epoch // self.step_epochs)
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * step / (self.max_epochs * steps_per_epoch)))
+        if step < self.warmup_steps:
+            factor *= (step + 1) / self.warmup_steps
+        return self.learning_rate * factor

@@ -1,0 +1,316 @@
+"""The training loop: hit-budget batches, Adam, best checkpoint, early stopping, exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cmlflow.event import Event
+from cmlflow.losses import Loss
+from cmlflow.sampling import collate, grid_symmetry, pack
+from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
+from cmlflow.training.config import TrainingConfig
+from cmlflow.training.log import Log
+from cmlflow.training.parallel import Workers
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass
+class History:
+    """What a training run left behind.
+
+    Attributes
+    ----------
+    records : list of dict
+        One per epoch, as in ``log.jsonl``.
+    best_epoch : int
+        Epoch whose weights were kept, counted from 1; 0 before the first.
+    best_score : float
+        Its validation loss or score.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = float("inf")
+
+
+def train(
+    network: nn.Module,
+    loss: Loss,
+    events: Sequence[Event],
+    validation: Sequence[Event] | None = None,
+    config: TrainingConfig | None = None,
+    *,
+    folder: str | Path | None = None,
+    score: Callable[[nn.Module], float] | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+    tensorboard: bool = False,
+) -> History:
+    """Train a network in place; it ends with the weights of the best epoch.
+
+    Parameters
+    ----------
+    network : torch module
+        ``network(x, ptr) -> dict of tensors``.
+    loss : Loss
+        Called once per event; the mean over the events of a step is minimised.
+    events : sequence of Event
+        Training sample. If it has a method ``set_epoch``, that is called before each epoch, so that simulated
+        samples can be fresh every time.
+    validation : sequence of Event, optional
+        Decides which epoch is the best, by its mean loss. Without it, and without `score`, the last epoch is kept.
+    config : TrainingConfig, optional
+    folder : path, optional
+        Where ``checkpoint.pt`` and ``log.jsonl`` go. A run that finds a checkpoint of the same configuration there
+        continues it, and ends with the same bits as a run without interruption.
+    score : callable, optional
+        ``score(network) -> float``, smaller is better: selects the best epoch in place of the validation loss.
+    device : str or torch.device, default="cpu"
+    progress : bool, default=False
+        Show a progress bar.
+    tensorboard : bool, default=False
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        No event to train on; a checkpoint of another configuration or network in `folder`.
+    FloatingPointError
+        A loss that is not finite; names epoch, step and event.
+    """
+    config = config or TrainingConfig()
+    device = torch.device(device)
+    if not len(events):
+        raise ValueError("there is no event to train on")
+    run = _Run(network.to(device), loss, events, validation, config, score, device)
+    path = None if folder is None else Path(folder)
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / CHECKPOINT).exists():
+            run.restore(load_checkpoint(path / CHECKPOINT), path / CHECKPOINT)
+    first = run.workers.rank == 0
+    log = Log(path if first else None, len(run.history.records), tensorboard)
+    bar = tqdm(
+        total=config.max_epochs * run.steps_per_epoch,
+        initial=run.step,
+        unit="step",
+        disable=not (progress and first),
+        dynamic_ncols=True,
+    )
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            while not run.finished():
+                run.advance(bar)
+                at_end = run.step % run.steps_per_epoch == 0
+                if at_end:
+                    log.write(run.end_epoch())
+                if path is not None and first and (at_end or run.step % config.checkpoint_steps == 0):
+                    save_checkpoint(run.state(), path / CHECKPOINT)
+    finally:
+        bar.close()
+        log.close()
+        run.workers.close()
+    network.load_state_dict(run.best)
+    return run.history
+
+
+class _Run:
+    """The state of a run between two steps, and how to take the next one."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        events: Sequence[Event],
+        validation: Sequence[Event] | None,
+        config: TrainingConfig,
+        score: Callable[[nn.Module], float] | None,
+        device: torch.device,
+    ) -> None:
+        self.network, self.loss, self.events, self.validation = network, loss, events, validation
+        self.config, self.score, self.device = config, score, device
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+        self.workers = Workers(device)
+        self.steps_per_epoch = -(-len(events) // config.batch_size)
+        self.step = 0
+        self.sums: dict[str, float] = {}
+        self.seconds = 0.0
+        self.history = History()
+        self.best = _copy(network.state_dict())
+        self._epoch_order: tuple[int, np.ndarray] | None = None
+
+    def finished(self) -> bool:
+        records, config = self.history.records, self.config
+        if len(records) >= config.max_epochs:
+            return True
+        waited = len(records) - self.history.best_epoch
+        return config.patience is not None and bool(records) and waited >= config.patience
+
+    def advance(self, bar: Any) -> None:
+        """One optimiser step."""
+        started = time.perf_counter()
+        epoch, in_epoch = divmod(self.step, self.steps_per_epoch)
+        chosen = self._order(epoch)[in_epoch * self.config.batch_size :][: self.config.batch_size]
+        torch.manual_seed(_seed(self.config.seed, self.step, self.workers.rank))
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(self.step, self.steps_per_epoch)
+        mine = [self._event(int(i), epoch) for i in chosen[self.workers.rank :: self.workers.size]]
+        terms = self._accumulate(mine, len(chosen), backward=True)
+        self.workers.add_gradients(self.network.parameters())
+        if self.config.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * len(chosen) / len(self.events)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        bar.set_postfix_str(f"loss {sum(terms.values()):.4f}", refresh=False)
+        bar.update()
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Validate, keep the weights if they are the best, and return the record of the epoch."""
+        number = self.step // self.steps_per_epoch
+        record: dict[str, Any] = {"epoch": number, "step": self.step, "loss": sum(self.sums.values())}
+        record |= {f"loss_{name}": value for name, value in self.sums.items()} if len(self.sums) > 1 else {}
+        record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        value = -float(number)  # without anything to compare, later is better
+        if self.validation is not None and len(self.validation):
+            record["validation_loss"] = value = self._validation_loss()
+        if self.score is not None:
+            self.network.eval()
+            record["score"] = value = float(self.score(self.network))
+        record["seconds"] = round(self.seconds, 2)
+        self.history.records.append(record)
+        if value < self.history.best_score:
+            self.history.best_epoch, self.history.best_score = number, value
+            self.best = _copy(self.network.state_dict())
+        self.sums, self.seconds = {}, 0.0
+        return record
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "config": dataclasses.asdict(self.config),
+            "events": len(self.events),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+            "step": self.step,
+            "sums": self.sums,
+            "seconds": self.seconds,
+            "history": dataclasses.asdict(self.history),
+        }
+
+    def restore(self, state: dict[str, Any], path: Path) -> None:
+        own = self.state()
+        wanted = own["config"] | {"events": own["events"]}
+        found = state["config"] | {"events": state["events"]}
+        changed = [f"{k} was {found.get(k)}, is {wanted[k]}" for k in wanted if found.get(k) != wanted[k]]
+        if changed:
+            raise ValueError(f"{path}: belongs to another run ({'; '.join(changed)}); use another folder or delete it")
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as err:
+            raise ValueError(f"{path}: belongs to another network ({err})") from err
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best, self.step, self.sums = state["best"], state["step"], state["sums"]
+        self.seconds, self.history = state["seconds"], History(**state["history"])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if self._epoch_order is None or self._epoch_order[0] != epoch:
+            if hasattr(self.events, "set_epoch"):
+                self.events.set_epoch(epoch)
+            rng = np.random.default_rng([self.config.seed, 0, epoch])
+            self._epoch_order = epoch, rng.permutation(len(self.events))
+        return self._epoch_order[1]
+
+    def _event(self, i: int, epoch: int) -> Event:
+        event = self.events[i]
+        if self.config.augment:
+            rng = np.random.default_rng([self.config.seed, 1, epoch, i])
+            event = grid_symmetry(event, int(rng.integers(8)))
+        return event
+
+    def _accumulate(self, events: Sequence[Event], n_events: int, *, backward: bool) -> dict[str, float]:
+        """Mean terms over `n_events`, of which these are a part, added over the processes; gradients if asked."""
+        terms: dict[str, Tensor] = {}
+        for group in pack([e.n_hits for e in events], self.config.hits_per_batch):
+            part = self._losses([events[i] for i in group])
+            total = torch.stack(list(part.values())).sum() / n_events
+            if backward:
+                self.scaler.scale(total).backward()
+            for name, value in part.items():
+                terms[name] = terms.get(name, 0.0) + value.detach().double()
+        if self.workers.size > 1:
+            names = sorted(terms) or sorted(self.sums)
+            summed = self.workers.add(torch.stack([torch.as_tensor(terms.get(n, 0.0)).double() for n in names]))
+            terms = dict(zip(names, summed, strict=True))
+        return {name: float(value) / n_events for name, value in terms.items()}
+
+    def _losses(self, events: Sequence[Event]) -> dict[str, Tensor]:
+        """Sums of the loss terms over the events of one pass through the network."""
+        batch = collate(events).to(self.device)
+        low = self.config.precision != "float32"
+        kind = getattr(torch, self.config.precision)
+        with torch.autocast(self.device.type, dtype=kind) if low else nullcontext():
+            output = self.network(batch.x, batch.ptr)
+        sums: dict[str, Tensor] = {}
+        limits = batch.ptr.tolist()
+        for event, a, b in zip(events, limits, limits[1:], strict=False):
+            one = {name: value[a:b].float() for name, value in output.items()}
+            terms = self.loss(one, batch.particle_id[a:b], batch.weight[a:b])
+            for name, value in terms.items():
+                if not bool(torch.isfinite(value)):
+                    raise FloatingPointError(
+                        f"loss {name} is {float(value)} in step {self.step} for event {event.number} ({event.n_hits} "
+                        "hits); a smaller learning_rate or gradient_clip=1 usually helps"
+                    )
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        assert self.validation is not None
+        self.network.eval()
+        n, budget = len(self.validation), self.config.hits_per_batch
+        total, waiting, hits = 0.0, list[Event](), 0
+        workers = self.workers
+        for i in range(workers.rank, n, workers.size):
+            event = self.validation[i]
+            if waiting and hits + event.n_hits > budget:
+                total += sum(float(v) for v in self._losses(waiting).values())
+                waiting, hits = [], 0
+            waiting.append(event)
+            hits += event.n_hits
+        if waiting:
+            total += sum(float(v) for v in self._losses(waiting).values())
+        return float(workers.add(torch.tensor(total, dtype=torch.float64, device=self.device))) / n
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}

@@ -1,0 +1,51 @@
+"""Data-parallel training over processes started by torchrun; one process without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, distributed
+
+
+class Workers:
+    """This process among those of the run.
+
+    Each takes every `size`-th event of a step; gradients and sums are added over all, so the run computes what one
+    process would. Backend: nccl on GPUs, gloo otherwise.
+
+    Attributes
+    ----------
+    rank, size : int
+        0 and 1 without torchrun.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self._opened = False
+        if self.size > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            self._opened = True
+
+    def close(self) -> None:
+        """Leave the process group, if this object opened it."""
+        if self._opened:
+            distributed.destroy_process_group()
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Sum of `tensor` over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Sum the gradients of all processes, in one message."""
+        if self.size == 1:
+            return
+        with_grad = list(parameters)
+        flat = torch.cat([torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in with_grad])
+        distributed.all_reduce(flat)
+        for p, g in zip(with_grad, flat.split([p.numel() for p in with_grad]), strict=True):
+            p.grad = g.view_as(p).clone()

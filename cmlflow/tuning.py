@@ -1,0 +1,110 @@
+"""Readout thresholds from an auxiliary sample: embeddings once, then a grid over the readout's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from cmlflow.event import Event
+from cmlflow.metrics import reconstruction_metrics
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Result of `tune_readout`.
+
+    Attributes
+    ----------
+    best : dict
+        The parameters with the smallest distance.
+    distance : float
+        ``sqrt((1 - efficiency)^2 + (1 - purity)^2 + (1 - ratio)^2)`` there.
+    table : list of dict
+        Every setting tried: its parameters, efficiency, purity, ratio and distance.
+    """
+
+    best: dict[str, Any]
+    distance: float
+    table: list[dict[str, Any]]
+
+
+def settings_of(grid: dict[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of a grid ``{parameter: values}``."""
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def distance(efficiency: float, purity: float, ratio: float) -> float:
+    """Distance from perfect reconstruction that the authors of arXiv:2603.23356 minimise; inf where undefined."""
+    value = float(np.sqrt((1 - efficiency) ** 2 + (1 - purity) ** 2 + (1 - ratio) ** 2))
+    return value if np.isfinite(value) else float("inf")
+
+
+def tune_readout(
+    readout: Any,
+    points: Sequence[np.ndarray],
+    events: Sequence[Event],
+    *,
+    preset: str = "paper",
+    grid: dict[str, Sequence[Any]] | None = None,
+    refine: int = 1,
+) -> Tuning:
+    """Find the readout parameters that reconstruct an auxiliary sample best.
+
+    Parameters
+    ----------
+    readout : readout
+        Gives the grid (`tuning_grid`) and evaluates many settings on one event (`sweep`).
+    points : sequence of ndarray
+        What the readout works on, one array per event.
+    events : sequence of Event
+        With truth; none of them may be in a test sample.
+    preset : {"paper", "ticl"}
+        Definition of efficiency and purity.
+    grid : dict of str to sequence, optional
+        Values to try for each parameter; the readout's own grid by default.
+    refine : int, default=1
+        Times to search again, between the neighbours of the best values.
+
+    Returns
+    -------
+    Tuning
+    """
+    values = {name: list(v) for name, v in (grid or readout.tuning_grid()).items()}
+    table: list[dict[str, Any]] = []
+    for _ in range(1 + refine):
+        tried = [{k: row[k] for k in values} for row in table]
+        settings = [s for s in settings_of(values) if s not in tried]
+        table += _scores(readout, points, events, settings, preset)
+        best = min(table, key=lambda row: row["distance"])
+        values = {name: _between(v, best[name]) for name, v in values.items()}
+    return Tuning({name: best[name] for name in values}, best["distance"], table)
+
+
+def _scores(
+    readout: Any, points: Sequence[np.ndarray], events: Sequence[Event], settings: list[dict[str, Any]], preset: str
+) -> list[dict[str, Any]]:
+    labels: list[list[np.ndarray]] = [[] for _ in settings]
+    for x, event in zip(points, events, strict=True):
+        energy = event.energy if readout.uses_energy else None
+        for mine, found in zip(labels, readout.sweep(x, settings, sample_weight=energy), strict=True):
+            mine.append(found)
+    rows = []
+    for setting, found_labels in zip(settings, labels, strict=True):
+        m = reconstruction_metrics(events, found_labels, preset=preset)
+        e, p, r = (float(m[name]) for name in ("efficiency", "purity", "ratio"))
+        rows.append(setting | {"efficiency": e, "purity": p, "ratio": r, "distance": distance(e, p, r)})
+    return rows
+
+
+def _between(values: list[Any], best: Any) -> list[Any]:
+    """Five values around `best`, from its lower to its upper neighbour; whole numbers stay whole."""
+    if len(values) < 2 or isinstance(best, str) or best is None:
+        return [best]
+    i = values.index(best)
+    low, high = values[max(i - 1, 0)], values[min(i + 1, len(values) - 1)]
+    spread = sorted({*np.linspace(low, best, 3).tolist(), *np.linspace(best, high, 3).tolist()})
+    return sorted({round(v) for v in spread}) if isinstance(best, int) else spread
