@@ -1,0 +1,113 @@
+"""The thin scikit-learn class that all readouts share, and evaluation of many settings on one event."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from sklearn.utils.validation import validate_data
+
+from cmlflow.readouts.points import AnyArray, Labels
+
+Setting: TypeAlias = Mapping[str, Any]
+Grid: TypeAlias = dict[str, list[Any]]
+
+
+class EventReadout(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """A scikit-learn clusterer on the points of one event.
+
+    A subclass keeps its parameters and says in `_cluster` how one event is clustered at many settings; fitting is
+    the case of one setting. An event without hits is no error: its labels are an empty array.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_hits,), int64
+        Cluster of each hit, 0..C-1; -1 noise.
+    n_features_in_ : int
+    uses_energy : bool
+        Class attribute: whether `fit` takes hit energies as `sample_weight`.
+    """
+
+    uses_energy: ClassVar[bool] = False
+
+    def fit(self, X: AnyArray, y: None = None) -> Self:
+        """Cluster one event.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_hits, D), float
+        y : None
+            Ignored.
+        """
+        self.labels_: Labels = self._cluster(self._event(X, reset=True), [self.get_params()], None)[0]
+        return self
+
+    def sweep(self, X: AnyArray, settings: Iterable[Setting], sample_weight: AnyArray | None = None) -> list[Labels]:
+        """Labels of one event at many settings, with the work they share done once.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_hits, D), float
+        settings : iterable of mapping
+            Parameters that differ from those of this readout.
+        sample_weight : array_like of shape (n_hits,), float, optional
+            Hit energies; taken by readouts with `uses_energy` alone.
+
+        Returns
+        -------
+        list of ndarray of shape (n_hits,), int64
+            As `clone(self).set_params(**setting).fit_predict(X)` gives for each setting.
+        """
+        complete = [{**self.get_params(), **setting} for setting in settings]
+        for setting in complete:
+            unknown = sorted(set(setting) - set(self.get_params()))
+            if unknown:
+                raise ValueError(f"settings: {type(self).__name__} has no parameter {unknown[0]!r}")
+        return self._cluster(self._event(X, reset=False), complete, sample_weight) if complete else []
+
+    def tuning_grid(self) -> Grid:
+        """Parameter name -> values worth trying on an auxiliary sample; their product is the tuning grid."""
+        return {}
+
+    @abstractmethod
+    def _cluster(
+        self, x: NDArray[np.float64], settings: Sequence[Setting], energy: AnyArray | None
+    ) -> list[Labels]: ...
+
+    def _event(self, X: AnyArray, reset: bool) -> NDArray[np.float64]:
+        if hasattr(X, "detach"):
+            X = X.detach().cpu().double().numpy()
+        options = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 0}
+        if reset:
+            checked: NDArray[np.float64] = validate_data(self, X, **options)
+        else:
+            checked = validate_data(self, X, reset=not hasattr(self, "n_features_in_"), **options)
+        return checked
+
+
+def sweep(
+    readout: Any, X: AnyArray, settings: Iterable[Setting], sample_weight: AnyArray | None = None
+) -> list[Labels]:
+    """Labels of one event at many settings of any scikit-learn clusterer.
+
+    Uses the readout's own `sweep` where it has one, else fits a clone per setting.
+    """
+    if hasattr(readout, "sweep"):
+        own: list[Labels] = readout.sweep(X, settings, sample_weight=sample_weight)
+        return own
+    weight = {"sample_weight": sample_weight} if getattr(readout, "uses_energy", False) else {}
+    return [np.asarray(clone(readout).set_params(**setting).fit_predict(X, **weight), np.int64) for setting in settings]
+
+
+def grouped(settings: Sequence[Setting], *names: str) -> Iterator[tuple[Setting, list[int]]]:
+    """Positions of the settings that agree in `names`, one group at a time, with the first of each group."""
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for position, setting in enumerate(settings):
+        groups[tuple(setting[name] for name in names)].append(position)
+    for positions in groups.values():
+        yield settings[positions[0]], positions

@@ -1,0 +1,114 @@
+"""Greedy choice of centres by falling score, and the hits that each centre claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmlflow.readouts.base import Setting, grouped
+from cmlflow.readouts.points import Labels, at_least
+
+Float = NDArray[np.float64]
+
+
+def greedy_centres(x: Float, score: Float, threshold: float, radius: float, assign_rest: bool = True) -> Labels:
+    """Cluster hits around centres taken by falling score.
+
+    Hits with a score above `threshold` are candidates. By falling score, a candidate becomes a centre when it is
+    at least `radius` from all centres so far. Each centre in turn claims the hits nearer than `radius` that no
+    earlier one claimed; the rest go to the nearest centre. Without a candidate the hit of the highest score is
+    the only centre.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, D), float64
+    score : ndarray of shape (N,), float64
+    threshold, radius : float
+    assign_rest : bool
+        Give unclaimed hits to their nearest centre; else they are noise, -1.
+
+    Returns
+    -------
+    ndarray of shape (N,), int64
+        Clusters numbered by falling score of their centre.
+
+    Notes
+    -----
+    One pass over all hits per centre: O(N C D) time, O(N) memory. Equal scores are ordered by coordinates, so the
+    result does not depend on the order of the hits.
+
+    References
+    ----------
+    J. Kieseler, "Object condensation", Eur. Phys. J. C 80 (2020) 886, section 2.4.
+    """
+    return greedy_sweep(x, score, [threshold], radius, assign_rest)[0]
+
+
+def greedy_sweep(
+    x: Float, score: Float, thresholds: Sequence[float], radius: float, assign_rest: bool = True
+) -> list[Labels]:
+    """`greedy_centres` for many thresholds at the cost of the lowest one.
+
+    The centres at a high threshold are the first centres at a lower one, so one run with snapshots gives them all.
+
+    Returns
+    -------
+    list of ndarray of shape (N,), int64
+        In the order of `thresholds`.
+    """
+    n_hits = len(x)
+    if n_hits == 0:
+        return [np.zeros(0, np.int64) for _ in thresholds]
+    order = rank(score, x)
+    x, score = x[order], score[order]
+    claimed = np.full(n_hits, -1, np.int64)
+    nearest = np.zeros(n_hits, np.int64)
+    nearest_distance = np.full(n_hits, np.inf)
+    is_open = np.ones(n_hits, bool)
+    squared_radius = radius * radius
+    n_centres, position = 0, 0
+    snapshots: dict[float, Labels] = {}
+    for threshold in sorted(set(thresholds), reverse=True):
+        n_candidates = max(1, int(np.count_nonzero(score > threshold)))
+        while position < n_candidates:
+            position += int(is_open[position:n_candidates].argmax())
+            if not is_open[position]:
+                position = n_candidates
+                break
+            difference = x - x[position]
+            distance = np.einsum("nd,nd->n", difference, difference)
+            inside = distance < squared_radius
+            inside[position] = True
+            claimed[inside & (claimed < 0)] = n_centres
+            closer = distance < nearest_distance
+            nearest[closer] = n_centres
+            nearest_distance[closer] = distance[closer]
+            is_open &= ~inside
+            n_centres += 1
+        labels = np.empty(n_hits, np.int64)
+        labels[order] = np.where(claimed < 0, nearest, claimed) if assign_rest else claimed
+        snapshots[threshold] = labels
+    return [snapshots[threshold].copy() for threshold in thresholds]
+
+
+def greedy_settings(x: Float, score: Float, settings: Sequence[Setting], chosen: Sequence[int]) -> dict[int, Labels]:
+    """Labels of the `chosen` settings (threshold, radius, assign_rest) for given scores, one run per radius."""
+    labels: dict[int, Labels] = {}
+    for first, members in grouped([settings[position] for position in chosen], "radius", "assign_rest"):
+        at_least("radius", first["radius"], 0)
+        positions = [chosen[member] for member in members]
+        thresholds = [settings[position]["threshold"] for position in positions]
+        runs = greedy_sweep(x, score, thresholds, first["radius"], first["assign_rest"])
+        labels.update(zip(positions, runs, strict=True))
+    return labels
+
+
+def rank(score: Float, x: Float) -> NDArray[np.intp]:
+    """Positions of the hits by falling score; equal scores by rising coordinates, first axis first."""
+    order = np.argsort(-score, kind="stable")
+    ordered = score[order]
+    if np.any(ordered[1:] == ordered[:-1]):
+        order = np.lexsort((*x.T[::-1], -score))
+    return order

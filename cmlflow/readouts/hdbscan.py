@@ -1,0 +1,128 @@
+"""HDBSCAN readout, for comparison."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmlflow.readouts.base import EventReadout, Grid, Setting
+from cmlflow.readouts.distances import nearest
+from cmlflow.readouts.points import AnyArray, Array, Labels, at_least, points, same_kind
+
+
+def hdbscan(
+    z: Array,
+    min_cluster_size: int = 8,
+    min_samples: int | None = None,
+    cluster_selection_epsilon: float = 0.0,
+    *,
+    allow_single_cluster: bool = False,
+    assign_noise: bool = False,
+    normalize: bool = True,
+) -> Array:
+    """Cluster one event's embedding by HDBSCAN.
+
+    Parameters
+    ----------
+    z : ndarray or Tensor of shape (n_hits, D)
+        Embedding, scaled to unit vectors here unless `normalize` is False.
+    min_cluster_size : int
+        Hits below this number are noise; at least 2.
+    min_samples : int, optional
+        Neighbours that define the density of a hit; `min_cluster_size` by default.
+    cluster_selection_epsilon : float
+        Clusters nearer than this are not split.
+    allow_single_cluster : bool
+        Let the whole event be one cluster.
+    assign_noise : bool
+        Give noise to the cluster of the nearest clustered hit (to one cluster of all hits where there is none).
+    normalize : bool
+
+    Returns
+    -------
+    ndarray or Tensor of shape (n_hits,), int64
+        Clusters 0..C-1; -1 noise.
+
+    Raises
+    ------
+    ValueError
+        `z` has not two axes or is not finite, or a setting is out of range.
+
+    References
+    ----------
+    L. McInnes, J. Healy, S. Astels, "hdbscan: Hierarchical density based clustering", J. Open Source Softw. 2 (2017)
+    205.
+    """
+    at_least("min_cluster_size", min_cluster_size, 2)
+    at_least("min_samples", 1 if min_samples is None else min_samples, 1)
+    at_least("cluster_selection_epsilon", cluster_selection_epsilon, 0)
+    x = points(z, "z", normalize).cpu()
+    labels = np.full(len(x), -1, np.int64)
+    if len(x) >= min_cluster_size:
+        import hdbscan as package
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the package's calls of scikit-learn
+            fitted = package.HDBSCAN(
+                min_cluster_size=int(min_cluster_size),
+                min_samples=min(int(min_samples or min_cluster_size), len(x) - 1),
+                cluster_selection_epsilon=float(cluster_selection_epsilon),
+                allow_single_cluster=allow_single_cluster,
+                core_dist_n_jobs=1,
+            ).fit(x.numpy())
+        labels = fitted.labels_.astype(np.int64)
+    if assign_noise:
+        labels = _assign_noise(x, labels)
+    return same_kind(labels, z)
+
+
+def _assign_noise(x: Tensor, labels: Labels) -> Labels:
+    noise = labels < 0
+    if noise.all():
+        return np.zeros_like(labels)
+    clustered = np.flatnonzero(~noise)
+    to = nearest(x[torch.from_numpy(noise)], x[torch.from_numpy(clustered)])
+    labels[noise] = labels[clustered[to.numpy()]]
+    return labels
+
+
+class Hdbscan(EventReadout):
+    """`hdbscan` as a clusterer of this package: checked input, unit vectors, optional assignment of noise.
+
+    Parameters
+    ----------
+    min_cluster_size, min_samples, cluster_selection_epsilon, allow_single_cluster, assign_noise, normalize
+        As in `hdbscan`.
+    """
+
+    def __init__(
+        self,
+        min_cluster_size: int = 8,
+        min_samples: int | None = None,
+        cluster_selection_epsilon: float = 0.0,
+        allow_single_cluster: bool = False,
+        assign_noise: bool = False,
+        normalize: bool = True,
+    ) -> None:
+        self.min_cluster_size = min_cluster_size
+        self.min_samples = min_samples
+        self.cluster_selection_epsilon = cluster_selection_epsilon
+        self.allow_single_cluster = allow_single_cluster
+        self.assign_noise = assign_noise
+        self.normalize = normalize
+
+    def tuning_grid(self) -> Grid:
+        """Minimal sizes in powers of about 2, selection distances from 0 to 0.4."""
+        return {
+            "min_cluster_size": [5, 8, 12, 20, 35, 60],
+            "cluster_selection_epsilon": [0.0, 0.05, 0.1, 0.2, 0.4],
+        }
+
+    def _cluster(self, x: NDArray[np.float64], settings: Sequence[Setting], energy: AnyArray | None) -> list[Labels]:
+        z = points(x, "X").numpy()
+        return [hdbscan(z, **setting) for setting in settings]
