@@ -13,14 +13,14 @@ from torch import nn
 from tqdm import tqdm
 
 from cmlflow.event import Event, as_events
-from cmlflow.heads import HEADS
 from cmlflow.losses import LOSSES
+from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import find_model, read_model, write_model
 from cmlflow.network import Network, build_network
-from cmlflow.readouts import make_readout
+from cmlflow.readouts import Condensation, build_readout
 from cmlflow.sampling import collate
 from cmlflow.training import History, TrainingConfig, train
-from cmlflow.tuning import Tuning, tune_readout
+from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
 
@@ -115,6 +115,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
+        self.thresholds_: dict[str, dict[str, Any]] = {}
 
     def fit(
         self,
@@ -160,7 +161,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         network = self._new_network()
         _fit_scaling(network, sample)
         self.network_ = network
-        self.thresholds_: dict[str, dict[str, Any]] = {}
+        self.thresholds_ = {}
         self.history_: History | None = train(
             network,
             self._make_loss(),
@@ -195,8 +196,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         """
         sample = as_events(events)
         readout = self._make_readout()
-        points = (self._points(out) for out in self._outputs(sample))
-        return [self._read(readout, x, e) for x, e in zip(points, sample, strict=True)]
+        points = (self._points(out, readout) for out in self._outputs(sample))
+        return [_read(readout, x, e) for x, e in zip(points, sample, strict=True)]
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
         """Train on events and cluster the same ones."""
@@ -228,17 +229,18 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             The thresholds are also kept in `thresholds_`, and saved with the model.
         """
         sample = list(as_events(events))
-        points = [self._points(out) for out in self._outputs(sample)]
+        outputs = list(self._outputs(sample))
         results = {}
-        for name in [self.readout] if readouts is None else readouts:
-            if name is self.readout and not isinstance(name, str):
-                result = tune_readout(name, points, sample, preset=preset, grid=grid)
-                name.set_params(**result.best)
-                results[type(name).__name__.lower()] = result
+        for which in [self.readout] if readouts is None else readouts:
+            readout = self._make_readout(which)
+            points = [self._points(out, readout) for out in outputs]
+            result = tune_readout(readout, points, sample, preset=preset, grid=grid)
+            if isinstance(which, str):
+                self.thresholds_[which] = result.best
+                results[which] = result
             else:
-                readout = self._make_readout(name)
-                results[name] = tune_readout(readout, points, sample, preset=preset, grid=grid)
-                self.thresholds_[name] = results[name].best
+                which.set_params(**result.best)
+                results[type(which).__name__.lower()] = result
         return results
 
     def save(self, folder: str | Path) -> None:
@@ -287,35 +289,34 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     def _make_loss(self) -> Any:
         return LOSSES[self.head]() if self.loss is None else self.loss
 
-    def _make_readout(self, name: Any = None) -> Any:
-        """The readout object; with tuned thresholds, if there are some for its name."""
-        name = self.readout if name is None else name
-        if not isinstance(name, str):
-            return name
-        return make_readout(name).set_params(**getattr(self, "thresholds_", {}).get(name, {}))
+    def _make_readout(self, which: Any = None) -> Any:
+        """The readout object; for a name, with its tuned thresholds where there are some.
+
+        Only the supcon embedding lives on the sphere: for the other heads, readouts take lengths as they are.
+        """
+        which = self.readout if which is None else which
+        readout = build_readout(which)
+        if isinstance(which, str):
+            if self.head != "supcon" and "normalize" in readout.get_params():
+                readout.set_params(normalize=False)
+            readout.set_params(**self.thresholds_.get(which, {}))
+        return readout
 
     def _physics_score(self, validation: Sequence[Event]) -> Any:
-        from cmlflow.metrics import reconstruction_metrics
-        from cmlflow.tuning import distance
-
         def score(network: nn.Module) -> float:
             m = reconstruction_metrics(validation, self.predict(validation))
             return distance(m["efficiency"], m["purity"], m["ratio"])
 
         return score
 
-    def _points(self, output: dict[str, np.ndarray]) -> np.ndarray:
-        """What readouts work on: embeddings as in `transform`, with beta as a first column for the OC readout."""
+    def _points(self, output: dict[str, np.ndarray], readout: Any) -> np.ndarray:
+        """What a readout works on: embeddings as in `transform`, for OC inference with beta as the first column."""
         points = _embedding(output, unit=self.head == "supcon")
-        with_beta = self.head == "oc" and getattr(self._make_readout(), "needs_beta", False)
-        return np.concatenate([output["beta"][:, None], points], 1) if with_beta else points
-
-    def _read(self, readout: Any, points: np.ndarray, event: Event) -> np.ndarray:
-        if event.n_hits == 0:
-            return np.empty(0, np.int64)
-        if getattr(readout, "uses_energy", False):
-            return np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
-        return np.asarray(readout.fit_predict(points), np.int64)
+        if not isinstance(readout, Condensation):
+            return points
+        if "beta" not in output:
+            raise ValueError(f"the readout 'condensation' needs beta, which the head {self.head!r} does not give")
+        return np.concatenate([output["beta"][:, None], points], 1)
 
     def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[dict[str, np.ndarray]]:
         """The network's outputs, event by event, as arrays."""
@@ -340,6 +341,14 @@ def _embedding(output: dict[str, np.ndarray], *, unit: bool) -> np.ndarray:
     return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if unit else z
 
 
+def _read(readout: Any, points: np.ndarray, event: Event) -> np.ndarray:
+    if event.n_hits == 0:
+        return np.empty(0, np.int64)
+    if getattr(readout, "uses_energy", False):
+        return np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
+    return np.asarray(readout.fit_predict(points), np.int64)
+
+
 def _fit_scaling(network: Network, events: Sequence[Event]) -> None:
     chosen = np.unique(np.linspace(0, len(events) - 1, min(SAMPLE_FOR_SCALING, len(events))).astype(int))
     sample = [events[int(i)] for i in chosen]
@@ -347,5 +356,3 @@ def _fit_scaling(network: Network, events: Sequence[Event]) -> None:
         raise ValueError("none of the training events has a hit with a known particle (particle_id >= 0)")
     network.backbone.scaling.fit(collate(sample).x)  # type: ignore[operator, union-attr]
 
-
-assert set(HEADS) == set(LOSSES)

@@ -66,8 +66,8 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
         raise ValueError(f"{folder / 'config.json'}: not the configuration of a cmlflow model ({err!r})") from err
     if found != FORMAT:
         raise ValueError(
-            f"{folder}: model format {found}, written by cmlflow {config.get('cmlflow')}; this is cmlflow {__version__}, "
-            f"which reads format {FORMAT}"
+            f"{folder}: model format {found}, written by cmlflow {config.get('cmlflow')}; this is cmlflow "
+            f"{__version__}, which reads format {FORMAT}"
         )
     try:
         weights = load_file(folder / "weights.safetensors")
