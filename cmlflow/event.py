@@ -195,6 +195,11 @@ class Event:
         """Whether the shares of the hits were given, or follow from the labels alone."""
         return self._given_deposits is not None
 
+    @property
+    def has_purity(self) -> bool:
+        """Whether the purity was given, or follows from the deposits."""
+        return self._given_purity is not None
+
     @cached_property
     def deposits(self) -> Deposits:
         """Every particle's share of every hit; one whole deposit per labelled hit where none were given."""
