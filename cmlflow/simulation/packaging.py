@@ -1,0 +1,104 @@
+"""The shower libraries inside the package: which showers go in, and in which split."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmlflow.simulation.detector import detector
+from cmlflow.simulation.library import SPLITS, ShowerLibrary, split_number
+
+CUT_MIP = 0.05
+
+BANDS = ((10.0, 30.0), (30.0, 100.0), (100.0, 200.0), (200.0, 400.0), (400.0, 600.0))
+"""Energy bands [GeV] in which showers are counted."""
+
+COMPOSITION: dict[str, tuple[int, ...]] = {
+    "test": (60, 90, 110, 20, 20),
+    "tuning": (50, 100, 25, 15, 0),
+    "validation": (35, 65, 20, 10, 0),
+    "train": (900, 1750, 60, 45, 0),
+}
+"""Showers per split and energy band, at most; the splits are served in this order."""
+
+
+def assign(energy: NDArray[np.float32], composition: dict[str, tuple[int, ...]]) -> NDArray[np.int64]:
+    """Split number of each shower, -1 where it is not wanted.
+
+    Showers are handed out in their order, band by band, to the first split that still lacks some. More showers at the
+    end therefore change nothing for those before them.
+
+    Parameters
+    ----------
+    energy : ndarray of shape (n_showers,), float [GeV]
+    composition : dict
+        Showers wanted per split and band of `BANDS`.
+    """
+    out = np.full(len(energy), -1, np.int64)
+    for band, (low, high) in enumerate(BANDS):
+        own = np.flatnonzero((energy >= low) & (energy < high))
+        for split, wanted in composition.items():
+            out[own[: wanted[band]]] = split_number(split)
+            own = own[wanted[band] :]
+    return out
+
+
+def build_packaged(
+    files: Sequence[str | Path],
+    pdg_id: int,
+    output: str | Path,
+    composition: dict[str, tuple[int, ...]] = COMPOSITION,
+) -> ShowerLibrary:
+    """Choose showers out of simulated ones and write them as a packaged library.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Files of single showers (see `ShowerLibrary.from_g4`), in an order that stays the same: later ones may be
+        added, and no shower changes its split by that.
+    pdg_id : int
+        Particle that started the showers.
+    output : path
+        File to write.
+    composition : dict
+        Showers wanted per split and band of `BANDS`.
+
+    Returns
+    -------
+    ShowerLibrary
+        What was written.
+
+    Notes
+    -----
+    Cells below 0.05 MIP are left out. They are about 5 % of the cells of a pion, 1 % of an electron's.
+    """
+    d = detector("hgcal")
+    library = ShowerLibrary.concatenate([ShowerLibrary.from_g4(f, pdg_id) for f in files])
+    split = assign(library.energy, composition)
+    chosen = np.flatnonzero(split >= 0)
+    library = library.take(chosen).above(CUT_MIP * d.mip_mev).with_split(split[chosen])
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    library.save(output)
+    return library
+
+
+def main() -> None:
+    """Write one packaged library from the command line."""
+    parser = argparse.ArgumentParser(description="Choose simulated showers and write them as a packaged library.")
+    parser.add_argument("pdg_id", type=int, help="particle that started the showers: 11 or -211")
+    parser.add_argument("output", type=Path, help="file to write")
+    parser.add_argument("files", type=Path, nargs="+", help="files of single showers, in a fixed order")
+    args = parser.parse_args()
+    library = build_packaged(args.files, args.pdg_id, args.output)
+    size = args.output.stat().st_size
+    print(f"{args.output}: {size} bytes, {size / len(library.edep):.3f} per cell; {library}")
+    for k, name in enumerate(SPLITS):
+        print(f"{name:>11}", *np.histogram(library.energy[library.split == k], [b[0] for b in BANDS] + [600.1])[0])
+
+
+if __name__ == "__main__":
+    main()
