@@ -54,7 +54,7 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
            [1, 0],
            [2, 1]])
     """
-    points = torch.as_tensor(x)
+    points = torch.as_tensor(np.array(x) if isinstance(x, np.ndarray) else x)  # a copy may be written to
     if points.ndim != 2:
         raise ValueError(f"x has shape {tuple(points.shape)}, expected (n, F)")
     if k < 1:
@@ -62,9 +62,7 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
     if not bool(torch.isfinite(points).all()):
         row = int((~torch.isfinite(points)).any(1).nonzero()[0])
         raise ValueError(f"x of point {row} is not finite")
-    bounds = [0, len(points)] if ptr is None else [int(p) for p in ptr]
-    if bounds[0] != 0 or bounds[-1] != len(points) or any(a > b for a, b in itertools.pairwise(bounds)):
-        raise ValueError(f"ptr must rise from 0 to the number of points {len(points)}, got {bounds}")
+    bounds = event_bounds(ptr, len(points))
     points = points.detach()
     if not points.is_floating_point():
         points = points.to(torch.get_default_dtype())
@@ -73,6 +71,20 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
     out = torch.empty_like(found)
     out[order] = order[found]
     return out.numpy() if isinstance(x, np.ndarray) else out
+
+
+def event_bounds(ptr: Tensor | np.ndarray | None, n: int) -> list[int]:
+    """The limits of the events among `n` points, as a list; one event where `ptr` is None.
+
+    Raises
+    ------
+    ValueError
+        Where they do not rise from 0 to `n`.
+    """
+    bounds = [0, n] if ptr is None else [int(p) for p in ptr.tolist()]
+    if not bounds or bounds[0] != 0 or bounds[-1] != n or any(a > b for a, b in itertools.pairwise(bounds)):
+        raise ValueError(f"ptr must rise from 0 to the number of points {n}, got {bounds}")
+    return bounds
 
 
 def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
@@ -106,10 +118,10 @@ def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
     n = len(x)
     have = min(k, n)
     direct = x.shape[1] <= DIRECT_DIMENSIONS
-    x = x - x.mean(0)  # the expansion of the square loses digits far from the origin
     spare = 0 if direct or not refine else min(8, n - have)
-    square = (x * x).sum(1)
-    columns = x.T.contiguous()
+    centred = x if direct else x - x.mean(0)  # the expansion of the square loses digits far from the origin
+    square = (centred * centred).sum(1)
+    columns = centred.T.contiguous()
     out = torch.empty((n, have), dtype=torch.int64, device=x.device)
     rows = max(1, TILE_ELEMENTS // n)
     for a in range(0, n, rows):
@@ -117,7 +129,7 @@ def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
         if direct:
             distance = _direct(x[a:b], columns)
         else:
-            distance = torch.addmm(square, x[a:b], columns, alpha=-2.0)  # + |x_i|^2, the same for the whole row
+            distance = torch.addmm(square, centred[a:b], columns, alpha=-2.0)  # + |x_i|^2, the same for the whole row
         distance[torch.arange(b - a, device=x.device), torch.arange(a, b, device=x.device)] = -torch.inf
         nearest = _smallest(distance, have + spare, ordered=direct)
         out[a:b] = _by_difference(x, nearest, a, b, have) if refine and not direct else nearest
@@ -138,17 +150,34 @@ def _direct(rows: Tensor, columns: Tensor) -> Tensor:
 
 def _smallest(distance: Tensor, count: int, *, ordered: bool) -> Tensor:
     """Columns of the `count` smallest entries of each row, by rising value; ties by column if `ordered`."""
+    if not ordered:
+        return _smallest_of_groups(distance, count)
     values, index = torch.topk(distance, count, dim=1, largest=False, sorted=True)
-    if not ordered or count == distance.shape[1]:
-        return _tie_sorted(values, index) if ordered else index
-    # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.
-    last = values[:, -1:]
-    torn = ((distance <= last).sum(1) > count).nonzero()[:, 0]
-    for row in torn.split(256):
-        d = distance[row]
-        index[row] = torch.argsort(d, dim=1, stable=True)[:, :count]
-        values[row] = d.gather(1, index[row])
+    if count < distance.shape[1]:
+        # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.
+        torn = ((distance <= values[:, -1:]).sum(1) > count).nonzero()[:, 0]
+        for row in torch.split(torn, 256):
+            d = distance[row]
+            index[row] = torch.argsort(d, dim=1, stable=True)[:, :count]
+            values[row] = d.gather(1, index[row])
     return _tie_sorted(values, index)
+
+
+def _smallest_of_groups(distance: Tensor, count: int, size: int = 8) -> Tensor:
+    """As ``topk`` of the smallest, up to twice as fast: the `count` groups of lowest minimum hold all of them."""
+    n_groups = distance.shape[1] // size
+    if n_groups < 2 * count:
+        return torch.topk(distance, count, dim=1, largest=False, sorted=True).indices
+    device = distance.device
+    end = n_groups * size  # group g has the columns g, g + n_groups, g + 2 n_groups, ...
+    minimum = distance[:, :end].unflatten(1, (size, n_groups)).amin(1)
+    group = torch.topk(minimum, count, dim=1, largest=False, sorted=False).indices
+    columns = (group[:, None] + torch.arange(0, end, n_groups, device=device)[:, None]).flatten(1)
+    if end < distance.shape[1]:
+        rest = torch.arange(end, distance.shape[1], device=device)
+        columns = torch.cat([columns, rest.expand(len(columns), -1)], 1)
+    best = torch.topk(distance.gather(1, columns), count, dim=1, largest=False, sorted=True).indices
+    return columns.gather(1, best)
 
 
 def _tie_sorted(values: Tensor, index: Tensor) -> Tensor:
