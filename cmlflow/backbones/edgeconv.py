@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from cmlflow.backbones.scaling import InputScaling
-from cmlflow.graphs.knn import lexicographic_order, sorted_knn
+from cmlflow.graphs.knn import event_bounds, lexicographic_order, sorted_knn
 
 TILE_ROWS = 192  # hits whose edges are held at a time: 192 x 24 x 64 floats are 1.2 MB
 
@@ -84,7 +84,7 @@ class EdgeConvBackbone(nn.Module):
             In the order of `x`. Inside, hits are put in an order of their own, so the result is the same to the last
             bit in whatever order they come.
         """
-        bounds = [0, len(x)] if ptr is None else ptr.tolist()
+        bounds = event_bounds(ptr, len(x))
         order = lexicographic_order(x, bounds)
         h = self.encoder(self.scaling(x[order]))
         for layer in self.layers:
@@ -115,12 +115,12 @@ class DynamicEdgeConv(nn.Module):
 
     def forward(self, x: Tensor, bounds: list[int]) -> Tensor:
         """Shape (N, in_features) to (N, out_features); `bounds` are the limits of the events."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             neighbours = sorted_knn(x.detach().float(), self.k, bounds, refine=False)
         centre, difference = self.first.weight.chunk(2, 1)
         u = functional.linear(x, centre - difference, self.first.bias)
         v = functional.linear(x, difference)
-        best: Tensor = _MaxEdge.apply(u, v, neighbours, self.second.weight)
+        best: Tensor = _MaxEdge.apply(u, v, neighbours, self.second.weight.to(u.dtype))  # type: ignore[no-untyped-call]
         return best + self.second.bias
 
     def extra_repr(self) -> str:
@@ -128,7 +128,10 @@ class DynamicEdgeConv(nn.Module):
 
 
 class _MaxEdge(torch.autograd.Function):
-    """out[i] = max_j W elu(u_i + v_j) over the neighbours j of i; edges live one tile at a time."""
+    """out[i] = max_j W elu(u_i + v_j) over the neighbours j of i; edges live one tile at a time.
+
+    All arguments have one dtype; gradients that many edges add up to are summed in float32 or better.
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, v: Tensor, neighbours: Tensor, weight: Tensor) -> Tensor:
@@ -149,7 +152,8 @@ class _MaxEdge(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, v, neighbours, weight, winner = ctx.saved_tensors
         n, k = neighbours.shape
-        grad_u, grad_v, grad_w = torch.empty_like(u), torch.zeros_like(v), torch.zeros_like(weight)
+        kind = torch.promote_types(u.dtype, torch.float32)
+        grad_u, grad_v, grad_w = (torch.zeros_like(t, dtype=kind) for t in (u, v, weight))
         for a in range(0, n, TILE_ROWS):
             rows = slice(a, min(a + TILE_ROWS, n))
             m = rows.stop - a
@@ -157,9 +161,9 @@ class _MaxEdge(torch.autograd.Function):
             scattered = grad.new_zeros(m, k, weight.shape[0])
             scattered.scatter_(1, winner[rows, None].long(), grad[rows, None])
             flat = scattered.view(m * k, -1)
-            grad_w.addmm_(flat.T, edge)
+            grad_w.addmm_(flat.T.to(kind), edge.to(kind))
             slope = edge.clamp_(max=0).add_(1)  # elu' = 1 above zero, elu + 1 below
-            grad_edge = (flat @ weight).mul_(slope).view(m, k, -1)
+            grad_edge = (flat @ weight).mul_(slope).to(kind).view(m, k, -1)
             grad_u[rows] = grad_edge.sum(1)
             grad_v.index_add_(0, neighbours[rows].reshape(-1), grad_edge.view(m * k, -1))
-        return grad_u, grad_v, None, grad_w
+        return grad_u.to(u.dtype), grad_v.to(v.dtype), None, grad_w.to(weight.dtype)

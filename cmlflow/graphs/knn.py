@@ -8,6 +8,7 @@ gives the same neighbours, however it is ordered.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -73,7 +74,7 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
     return out.numpy() if isinstance(x, np.ndarray) else out
 
 
-def event_bounds(ptr: Tensor | np.ndarray | None, n: int) -> list[int]:
+def event_bounds(ptr: Tensor | np.ndarray | Sequence[int] | None, n: int) -> list[int]:
     """The limits of the events among `n` points, as a list; one event where `ptr` is None.
 
     Raises
@@ -81,7 +82,7 @@ def event_bounds(ptr: Tensor | np.ndarray | None, n: int) -> list[int]:
     ValueError
         Where they do not rise from 0 to `n`.
     """
-    bounds = [0, n] if ptr is None else [int(p) for p in ptr.tolist()]
+    bounds = [0, n] if ptr is None else torch.as_tensor(ptr, dtype=torch.int64).tolist()
     if not bounds or bounds[0] != 0 or bounds[-1] != n or any(a > b for a, b in itertools.pairwise(bounds)):
         raise ValueError(f"ptr must rise from 0 to the number of points {n}, got {bounds}")
     return bounds

@@ -18,7 +18,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
         Where the file cannot be written; an older checkpoint is then still there.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp")  # the same name every time: a killed run leaves at most one
     try:
         with open(temporary, "wb") as file:
             torch.save(state, file)

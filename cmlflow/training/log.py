@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,33 @@ class Log:
     ----------
     folder : Path or None
         None keeps nothing.
-    kept : int
-        Records that an interrupted run had written when its checkpoint was taken; later ones are cut off, so that
-        a resumed run logs nothing twice.
+    records : sequence of dict
+        What the checkpoint of an interrupted run knows: the file starts with exactly these, so that a resumed run
+        logs nothing twice and misses nothing.
     tensorboard : bool, default=False
         Also write scalars for TensorBoard into the folder (extra ``tensorboard``).
+
+    Raises
+    ------
+    ImportError
+        TensorBoard asked for, but not installed.
     """
 
-    def __init__(self, folder: Path | None, kept: int = 0, tensorboard: bool = False) -> None:
+    def __init__(
+        self, folder: Path | None, records: Sequence[dict[str, Any]] = (), tensorboard: bool = False
+    ) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
         self._writer: Any = None
         if self.path is not None:
-            old = self.path.read_text().splitlines(keepends=True)[:kept] if self.path.exists() else []
-            self.path.write_text("".join(old))
+            temporary = self.path.with_name("log.jsonl.tmp")
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in records))
+            os.replace(temporary, self.path)
         if tensorboard and folder is not None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as err:
                 raise ImportError('TensorBoard is not installed: pip install "cmlflow[tensorboard]"') from err
-            self._writer = SummaryWriter(str(folder))
+            self._writer = SummaryWriter(str(folder), purge_step=len(records) + 1)  # type: ignore[no-untyped-call]
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; numbers go to TensorBoard under their names."""

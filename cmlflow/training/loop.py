@@ -104,7 +104,7 @@ def train(
         if (path / CHECKPOINT).exists():
             run.restore(load_checkpoint(path / CHECKPOINT), path / CHECKPOINT)
     first = run.workers.rank == 0
-    log = Log(path if first else None, len(run.history.records), tensorboard)
+    log = Log(path if first else None, run.history.records, tensorboard)
     bar = tqdm(
         total=config.max_epochs * run.steps_per_epoch,
         initial=run.step,
@@ -201,7 +201,7 @@ class _Run:
             record["score"] = value = float(self.score(self.network))
         record["seconds"] = round(self.seconds, 2)
         self.history.records.append(record)
-        if value < self.history.best_score:
+        if value < self.history.best_score or not self.history.best_epoch:  # a first score may be inf or nan
             self.history.best_epoch, self.history.best_score = number, value
             self.best = _copy(self.network.state_dict())
         self.sums, self.seconds = {}, 0.0
@@ -223,6 +223,8 @@ class _Run:
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         own = self.state()
+        if missing := own.keys() - state.keys():
+            raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
         wanted = own["config"] | {"events": own["events"]}
         found = state["config"] | {"events": state["events"]}
         changed = [f"{k} was {found.get(k)}, is {wanted[k]}" for k in wanted if found.get(k) != wanted[k]]
@@ -262,11 +264,8 @@ class _Run:
                 self.scaler.scale(total).backward()
             for name, value in part.items():
                 terms[name] = terms.get(name, 0.0) + value.detach().double()
-        if self.workers.size > 1:
-            names = sorted(terms) or sorted(self.sums)
-            summed = self.workers.add(torch.stack([torch.as_tensor(terms.get(n, 0.0)).double() for n in names]))
-            terms = dict(zip(names, summed, strict=True))
-        return {name: float(value) / n_events for name, value in terms.items()}
+        summed = self.workers.add_terms({name: float(value) for name, value in terms.items()})
+        return {name: value / n_events for name, value in summed.items()}
 
     def _losses(self, events: Sequence[Event]) -> dict[str, Tensor]:
         """Sums of the loss terms over the events of one pass through the network."""

@@ -40,12 +40,21 @@ class Workers:
             distributed.all_reduce(tensor)
         return tensor
 
+    def add_terms(self, terms: dict[str, float]) -> dict[str, float]:
+        """Sum named numbers over all processes; one that has no event in a step names none."""
+        if self.size == 1:
+            return terms
+        parts: list[dict[str, float]] = [{} for _ in range(self.size)]
+        distributed.all_gather_object(parts, terms)
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+
     def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Sum the gradients of all processes, in one message."""
         if self.size == 1:
             return
-        with_grad = list(parameters)
-        flat = torch.cat([torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in with_grad])
+        all_of_them = list(parameters)
+        flat = torch.cat([torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in all_of_them])
         distributed.all_reduce(flat)
-        for p, g in zip(with_grad, flat.split([p.numel() for p in with_grad]), strict=True):
+        for p, g in zip(all_of_them, torch.split(flat, [p.numel() for p in all_of_them]), strict=True):
             p.grad = g.view_as(p).clone()
