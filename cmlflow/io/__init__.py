@@ -1,1 +1,162 @@
+"""Files of events: one function to read any of the formats, one to write; units are converted here and nowhere else."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from cmlflow.event import Event, EventStore, IntArray
+from cmlflow.io.files import FormatError, PathLike, existing
+
+__all__ = ["FORMATS", "FormatError", "read", "read_labels", "write"]
+
+# name -> (module, reader, writer, reader of labels)
+FORMATS: dict[str, tuple[str, str, str | None, str | None]] = {
+    "parquet": ("cmlflow.io.parquet", "ParquetEvents", "write_parquet", "read_parquet_labels"),
+    "hgcaltb": ("cmlflow.io.hgcaltb", "HgcaltbEvents", "write_hgcaltb", "read_hgcaltb_labels"),
+    "edm4hep": ("cmlflow.io.edm4hep", "Edm4hepEvents", None, None),
+}
+_SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".root": "root"}
+_BEGINNINGS = {b"PAR1": "parquet", b"root": "root"}
+
+
+def read(path: PathLike, format: str | None = None, **options: Any) -> EventStore:
+    """Events of a file, read when they are asked for.
+
+    Parameters
+    ----------
+    path : path-like
+    format : {"parquet", "hgcaltb", "edm4hep"}, optional
+        Told from the name of the file and the trees in it by default.
+    **options
+        Go to the reader: `cache` for all; `variant`, `threshold`, `primary_order`, `detector`, `step_size` for
+        `cmlflow.io.hgcaltb.HgcaltbEvents`; `collections`, `encoding`, `detector`, `step_size` for
+        `cmlflow.io.edm4hep.Edm4hepEvents`.
+
+    Returns
+    -------
+    EventStore
+        Lazy: opening a file of any size reads no more than its directory.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    FormatError
+        Where the file is not what it should be; the message names the file, and the event and field at fault.
+    ValueError
+        Where the format is unknown.
+
+    Examples
+    --------
+    >>> events = read("showers.parquet")  # doctest: +SKIP
+    >>> events[0].position.shape  # doctest: +SKIP
+    (1987, 3)
+    """
+    file = existing(path)
+    module, reader, _, _ = _format(format or _told_from(file))
+    events = getattr(import_module(module), reader)(file, **options)
+    return EventStore(events)
+
+
+def write(
+    events: Iterable[Event],
+    path: PathLike,
+    format: str | None = None,
+    *,
+    labels: Iterable[ArrayLike] | None = None,
+) -> None:
+    """Write events to a file, which takes its place when all is written.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        Taken one by one, so that files larger than the memory can be written.
+    path : path-like
+    format : {"parquet", "hgcaltb"}, optional
+        Told from the name by default: ``.parquet`` keeps everything, ``.root`` is the merged variant of HGCALTBout.
+    labels : iterable of array_like of shape (n_hits,), int, optional
+        Cluster labels of each event to keep beside the hits, 0..C-1, -1 noise; `read_labels` gives them back.
+
+    Raises
+    ------
+    OSError
+        Names the file; for example on a full disk. Nothing half-written is left.
+    ValueError
+        Where the format is unknown or cannot be written, or labels do not fit the events.
+    TypeError
+        Where something is not an `Event`.
+    """
+    told = _SUFFIXES.get(Path(path).suffix.lower())
+    name = format or ("hgcaltb" if told == "root" else told)
+    if name is None:
+        raise FormatError(f"{path}: the name tells no format; give format= one of {', '.join(_writable())}")
+    module, _, writer, _ = _format(name)
+    if writer is None:
+        raise ValueError(f"format {name!r} is read only; these can be written: {', '.join(_writable())}")
+    getattr(import_module(module), writer)(events, path, labels)
+
+
+def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
+    """Cluster labels that `write` kept beside the hits.
+
+    Parameters
+    ----------
+    path : path-like
+    format : {"parquet", "hgcaltb"}, optional
+
+    Returns
+    -------
+    list of ndarray of shape (n_hits,), int64
+        One array per event, clusters 0..C-1, -1 noise.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    FormatError
+        Where the file holds no labels.
+    """
+    file = existing(path)
+    name = format or _told_from(file)
+    module, _, _, reader = _format(name)
+    if reader is None:
+        raise FormatError(f"{file}: format {name!r} holds no cluster labels")
+    labels: list[IntArray] = getattr(import_module(module), reader)(file)
+    return labels
+
+
+def _writable() -> list[str]:
+    return [name for name, parts in FORMATS.items() if parts[2] is not None]
+
+
+def _format(name: str) -> tuple[str, str, str | None, str | None]:
+    if name not in FORMATS:
+        raise ValueError(f"format {name!r} is not known, expected one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _told_from(file: Path) -> str:
+    with open(file, "rb") as stream:
+        beginning = stream.read(4)
+    kind = _SUFFIXES.get(file.suffix.lower()) or _BEGINNINGS.get(beginning)
+    if kind == "parquet":
+        return "parquet"
+    if kind is None:
+        raise FormatError(f"{file}: neither its name nor its content tells a format: {', '.join(FORMATS)}")
+    from cmlflow.io.root import open_root
+
+    with open_root(file) as root:
+        trees = {key.split(";")[0] for key in root.keys(recursive=False)}
+    if "HGCALTBout" in trees:
+        return "hgcaltb"
+    if "events" in trees and trees & {"podio_metadata", "metadata"}:
+        return "edm4hep"
+    raise FormatError(
+        f"{file} has the trees {', '.join(sorted(trees)) or '(none)'}; expected HGCALTBout (hgcaltb) or events with "
+        f"podio's metadata (edm4hep). Formats: {', '.join(FORMATS)}"
+    )

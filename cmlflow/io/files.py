@@ -1,0 +1,113 @@
+"""What every file format shares: the error a bad file raises, and writing that leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cmlflow.event import Event, IntArray
+
+PathLike = str | os.PathLike[str]
+
+
+class FormatError(ValueError):
+    """A file that cannot be read as what it should be; the message names the file, the event and the field."""
+
+
+def existing(path: PathLike) -> Path:
+    """The path of a file that is there.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is nothing at `path`.
+    FormatError
+        Where `path` is a folder or an empty file.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such file")
+    if file.is_dir():
+        raise FormatError(f"{file} is a folder, expected a file")
+    if file.stat().st_size == 0:
+        raise FormatError(f"{file} is empty (0 bytes)")
+    return file
+
+
+@contextmanager
+def atomically(path: PathLike) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends, and is removed where it fails.
+
+    Yields
+    ------
+    Path
+        Where to write; in the folder of `path`, so that the final rename is atomic.
+
+    Raises
+    ------
+    OSError
+        Names `path`, whatever the operating system said about the temporary file.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+    except OSError as err:
+        if err.filename is not None and Path(os.fsdecode(err.filename)) not in (target, temporary):
+            raise  # another file's trouble, such as the input that is read while this one is written
+        raise type(err)(err.errno, f"cannot write {target}: {err.strerror or err}") from err
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Iterator[tuple[int, Event, IntArray | None]]:
+    """Number, event and cluster labels of each event in turn, checked; nothing is collected.
+
+    Raises
+    ------
+    TypeError
+        Where something else than an `Event` is found.
+    ValueError
+        Where there are more or fewer label arrays than events, or one does not fit its event.
+    """
+    if isinstance(events, Event):
+        raise TypeError("one Event given where several are taken: pass [event]")
+    rows = None if labels is None else iter(labels)
+    end = object()
+    count = 0
+    for i, event in enumerate(events):
+        if not isinstance(event, Event):
+            raise TypeError(f"entry {i} of the events is {type(event).__name__}, not an Event")
+        count = i + 1
+        if rows is None:
+            yield i, event, None
+            continue
+        row = next(rows, end)
+        if row is end:
+            raise ValueError(f"there are labels for {i} events, but more events")
+        array = np.asarray(row)
+        if array.shape != (event.n_hits,) or (array.size and array.dtype.kind not in "iu"):
+            raise ValueError(
+                f"labels of event {i} have shape {array.shape} and type {array.dtype}, "
+                f"expected ({event.n_hits},) integers, one for each hit"
+            )
+        if (array < -1).any():
+            first = int(np.flatnonzero(array < -1)[0])
+            raise ValueError(f"label of hit {first} of event {i} is {array[first]}, expected -1 (noise) or above")
+        yield i, event, array.astype(np.int64)
+    if rows is not None and next(rows, end) is not end:
+        raise ValueError(f"there are more label arrays than the {count} events")

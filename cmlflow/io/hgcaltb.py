@@ -1,0 +1,273 @@
+"""ROOT files of the HGCALTBout kind: merged cells or raw Geant4 steps, and a writer of merged cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.event import Deposits, Event, IntArray, Particles
+from cmlflow.io.blocks import BlockEvents
+from cmlflow.io.files import PathLike, atomically, existing, paired
+from cmlflow.io.root import Jagged, check_counts, entry_edges, open_tree, read_jagged
+from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
+
+TREE = "HGCALTBout"
+MIP_MEV = 0.08925
+REQUIRED = ("hit_x", "hit_y", "hit_z", "hit_Edep", "hit_layer", "hit_showerid")
+OPTIONAL = ("hit_purity", "hit_detector", "hit_trackid")
+PRIMARIES = ("PrimaryEnergies", "PrimaryPDGIDs")
+SIGNALS = ("CEESignals", "CHESignals", "AHCALSignals")
+SCANNED_EVENTS = 50
+EVENTS_PER_BASKET = 256
+
+
+class HgcaltbEvents(BlockEvents):
+    """Events of a ROOT tree HGCALTBout, read in blocks of entries when asked for.
+
+    Two variants of the tree exist and are told apart by what they hold: merged cells (`hit_purity` is there, or
+    all hits lie on one 1 cm grid, no cell twice), and raw Geant4 steps, which are merged here.
+
+    Parameters
+    ----------
+    path : path-like
+    variant : {"merged", "steps"}, optional
+        Which of the two, where it should not be told from the file.
+    threshold : float [MIP], optional
+        Cells below it are dropped, after merging. 0.5 for raw steps by default, 0 for merged cells.
+    primary_order : {"auto", "same", "reversed"}, default "auto"
+        How the showers, by rising `hit_showerid`, match `PrimaryEnergies` and `PrimaryPDGIDs`. Geant4 tracks the
+        primary vertices last in, first out, and raw files number showers as they are tracked, so that they match in
+        reverse. "auto" looks at `hit_trackid`, where primaries have the numbers 1..n of their entries, and takes "same"
+        where there are no track numbers.
+    detector : str, optional
+        Name of the geometry; ``"hgcal"`` for merged cells by default, ``"hgcal-testbeam"`` for raw steps.
+    step_size : int or str, default "64 MB"
+        Events per block, or the memory a block may take.
+    cache : int, default 2
+        Blocks kept in memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    FormatError
+        Names the file, and the branch or the event at fault.
+
+    Notes
+    -----
+    Energies are converted to MIP (0.08925 MeV) and GeV. A cell of merged steps lies at (round(x), round(y)), in z at
+    the middle of the range that the steps of its layer cover in the first 50 events of the file. Layers keep their
+    numbers, unless those of one detector (`hit_detector`: 0 CE-E, 1 CE-H, 2 AHCAL) overlap those of the one before:
+    then they follow after it. Shower numbers become 0..P-1 in each event, P being the number of primaries; numbers
+    that run on through the file are recognised by the count of primaries before the event, other ones are ranked,
+    and matched to primaries only where there are as many. Merged cells know the dominant particle alone.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        variant: Variant | None = None,
+        threshold: float | None = None,
+        primary_order: Order = "auto",
+        detector: str | None = None,
+        step_size: int | str = "64 MB",
+        cache: int = 2,
+    ) -> None:
+        super().__init__(path, cache)
+        if variant not in (None, "merged", "steps"):
+            raise ValueError(f"variant is {variant!r}, expected 'merged' or 'steps'")
+        if primary_order not in ("auto", "same", "reversed"):
+            raise ValueError(f"primary_order is {primary_order!r}, expected 'auto', 'same' or 'reversed'")
+        if threshold is not None and not threshold >= 0:
+            raise ValueError(f"threshold is {threshold} MIP, expected 0 or above")
+        self._asked: tuple[Variant | None, Order] = (variant, primary_order)
+        self._threshold, self._detector = threshold, detector
+        tree = self._handle
+        self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES) if b in tree]
+        self._edges = entry_edges(tree, self._branches, step_size)
+        self._plan: Plan | None = None
+
+    def _open(self) -> Any:
+        return open_tree(self.path, TREE, REQUIRED)
+
+    @property
+    def plan(self) -> Plan:
+        """What the first events of the file tell about the rest."""
+        if self._plan is None:
+            tree, total = self._handle, len(self)
+            there = [name for name in PRIMARIES if name in tree][:1]
+            counts = [self._read(there, 0, total)[name].counts for name in there] or [np.zeros(total, np.int64)]
+            scan = self._read([b for b in (*REQUIRED, *OPTIONAL) if b in tree], 0, min(total, SCANNED_EVENTS))
+            sizes = [read_jagged(self.path, tree, [name], 0, 1)[name].counts for name in SIGNALS if name in tree]
+            self._plan = make_plan(scan, counts[0], *self._asked, sizes=[int(n.sum()) for n in sizes])
+        return self._plan
+
+    def _read(self, branches: Iterable[str], start: int, stop: int) -> dict[str, Jagged]:
+        got = read_jagged(self.path, self._handle, branches, start, stop)
+        for prefix in ("hit_", "Primary"):
+            check_counts(self.path, start, {k: v for k, v in got.items() if k.startswith(prefix)})
+        return got
+
+    def _load(self, block: int) -> dict[str, Any]:
+        start, stop = int(self._edges[block]), int(self._edges[block + 1])
+        arrays: dict[str, Any] = self._read(self._branches, start, stop)
+        if "eventNumber" in self._handle:
+            arrays["eventNumber"] = self._handle["eventNumber"].array(entry_start=start, entry_stop=stop, library="np")
+        return arrays
+
+    def _event(self, arrays: dict[str, Any], i: int, entry: int) -> Event:
+        plan = self.plan
+        hits = {name: arrays[name][i] for name in self._branches if name.startswith("hit_")}
+        number = entry
+        if "eventNumber" in arrays:
+            number = int(arrays["eventNumber"][i])
+        for name in ("hit_x", "hit_y", "hit_z", "hit_Edep"):
+            bad = ~np.isfinite(hits[name]) | ((hits[name] < 0) & (name == "hit_Edep"))
+            if bad.any():
+                first = int(np.flatnonzero(bad)[0])
+                raise ValueError(
+                    f"{name} of hit {first} is {hits[name][first]}, expected finite, energies of 0 or above"
+                )
+        primaries = [arrays[name][i] if name in arrays else None for name in PRIMARIES]
+        count = next((len(p) for p in primaries if p is not None), 0)
+        shower, matched = local_showers(hits["hit_showerid"], int(plan.bases[entry]), count, plan.numbering)
+        particles = _particles(primaries, count, plan.reverse) if matched else None
+        layer = plan.layers(hits["hit_layer"], hits.get("hit_detector"))
+        steps = plan.variant == "steps"
+        given = {
+            "particles": particles,
+            "detector": self._detector or ("hgcal-testbeam" if steps else "hgcal"),
+            "number": None if number < 0 else number,
+        }
+        threshold = (0.5 if steps else 0.0) if self._threshold is None else self._threshold
+        if steps:
+            return _from_steps(hits, layer, shower, plan, threshold, given)
+        energy = hits["hit_Edep"] / MIP_MEV
+        keep = energy >= threshold
+        position = np.stack([hits[f"hit_{a}"] for a in "xyz"], axis=1)[keep]
+        purity = np.asarray(hits["hit_purity"])[keep] if "hit_purity" in hits else None
+        return Event(position, energy[keep], layer[keep], shower[keep], purity=purity, **given)
+
+
+def _from_steps(
+    hits: dict[str, NDArray[Any]],
+    layer: IntArray,
+    shower: IntArray,
+    plan: Plan,
+    threshold: float,
+    given: dict[str, Any],
+) -> Event:
+    cells = merge_steps(hits["hit_x"], hits["hit_y"], layer, hits["hit_Edep"] / MIP_MEV, shower)
+    keep = cells.energy >= threshold
+    new = np.cumsum(keep) - 1
+    kept = keep[cells.deposit_cell]
+    height = layer_heights(layer, hits["hit_z"]) | plan.layer_z
+    levels, where = np.unique(cells.layer[keep], return_inverse=True)
+    z = np.array([height[int(v)] for v in levels])[where] if len(levels) else np.zeros(0)
+    deposits = Deposits(
+        new[cells.deposit_cell[kept]],
+        cells.deposit_shower[kept],
+        cells.deposit_energy[kept].astype(np.float32),
+    )
+    position = np.stack((cells.ix[keep], cells.iy[keep], z), axis=1)
+    return Event(position, cells.energy[keep], cells.layer[keep], deposits=deposits, **given)
+
+
+def _particles(primaries: list[NDArray[Any] | None], count: int, reverse: bool) -> Particles | None:
+    if not count:
+        return None
+    unknown = Particles.unknown(count)
+    energy, pdg_id = primaries
+    turn = slice(None, None, -1 if reverse else 1)
+    return Particles(
+        unknown.pdg_id if pdg_id is None else pdg_id[turn].astype(np.int64),
+        unknown.energy if energy is None else (energy[turn] / 1000).astype(np.float32),
+        unknown.direction,
+    )
+
+
+def read_hgcaltb_labels(path: PathLike) -> list[IntArray]:
+    """Cluster labels stored beside the hits (branch `hit_cluster`).
+
+    Returns
+    -------
+    list of ndarray of shape (n_hits,), int64
+        Clusters 0..C-1, -1 noise.
+
+    Raises
+    ------
+    FormatError
+        Where the file holds no labels.
+    """
+    file = existing(path)
+    tree = open_tree(file, TREE, ["hit_cluster"])
+    column = read_jagged(file, tree, ["hit_cluster"], 0, int(tree.num_entries))["hit_cluster"]
+    return [column[i].astype(np.int64) for i in range(len(column.counts))]
+
+
+def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[ArrayLike] | None = None) -> None:
+    """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
+
+    The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks, directions
+    and the name of the detector are lost. Energies are converted from MIP and GeV to MeV; reading gives back the
+    same float32 values.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        Taken one by one; no more than one basket of them is held in memory.
+    path : path-like
+        Takes its place when all is written.
+    labels : iterable of array_like of shape (n_hits,), int, optional
+        Cluster labels of each event, kept in a branch `hit_cluster`.
+
+    Raises
+    ------
+    OSError
+        Names the file; for example on a full disk.
+    ValueError, TypeError
+        Where labels do not fit the events, or something is not an `Event`.
+    """
+    kinds = {f"{a}": "f8" for a in ("x", "y", "z", "Edep")} | {"layer": "i4", "showerid": "i4", "purity": "f8"}
+    if labels is not None:
+        kinds["cluster"] = "i4"
+    with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
+        rows: list[dict[str, NDArray[Any]]] = []
+        tree = file.mktree(TREE, _basket(rows, kinds), title="events of cmlflow, merged cells")
+        for _, event, row in paired(events, labels):
+            rows.append(_merged_row(event, row))
+            if len(rows) >= EVENTS_PER_BASKET:
+                tree.extend(_basket(rows, kinds))
+                rows = []
+        if rows:
+            tree.extend(_basket(rows, kinds))
+
+
+def _merged_row(event: Event, labels: IntArray | None) -> dict[str, NDArray[Any]]:
+    x, y, z = event.position.T
+    hits = {"x": x, "y": y, "z": z, "Edep": event.energy.astype(np.float64) * MIP_MEV, "layer": event.layer}
+    hits |= {"showerid": event.particle_id, "purity": event.purity}
+    if labels is not None:
+        hits["cluster"] = labels
+    energy = event.particles.energy.astype(np.float64) * 1000
+    number = np.array(-1 if event.number is None else event.number)
+    return hits | {"PrimaryEnergies": energy, "PrimaryPDGIDs": event.particles.pdg_id, "eventNumber": number}
+
+
+def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[str, Any]:
+    def jagged(name: str, kind: str) -> Any:
+        flat = np.concatenate([np.zeros(0, kind), *(row[name] for row in rows)])
+        return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
+
+    return {
+        "hit": ak.zip({name: jagged(name, kind) for name, kind in kinds.items()}),
+        "PrimaryEnergies": jagged("PrimaryEnergies", "f8"),
+        "PrimaryPDGIDs": jagged("PrimaryPDGIDs", "i4"),
+        "eventNumber": np.array([row["eventNumber"] for row in rows], np.int64),
+    }

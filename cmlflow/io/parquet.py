@@ -1,0 +1,307 @@
+"""Events in Parquet files: one row per event, written in row groups, read lazily (docs/file-format.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.event import Deposits, Event, IntArray, Particles, Tracks
+from cmlflow.io.blocks import BlockEvents
+from cmlflow.io.files import FormatError, PathLike, atomically, existing, paired
+
+SCHEMA_KEY = b"cmlflow_schema"
+SCHEMA_VERSION = 1
+EVENTS_PER_GROUP = 512
+HITS_PER_GROUP = 1_000_000
+
+_HITS = {"hit_x_cm": "f4", "hit_y_cm": "f4", "hit_z_cm": "f4", "hit_energy": "f4"}
+_LABELS = {"hit_layer": "i4", "hit_particle": "i4", "hit_purity": "f4"}
+_CLUSTER = {"hit_cluster": "i4"}
+_DEPOSITS = {"deposit_hit": "i4", "deposit_particle": "i4", "deposit_energy": "f4"}
+_PARTICLES = {"particle_pdg_id": "i8", "particle_energy_gev": "f4"} | {f"particle_direction_{a}": "f4" for a in "xyz"}
+_TRACKS = (
+    {"track_momentum_gev": "f4"}
+    | {f"track_direction_{a}": "f4" for a in "xyz"}
+    | {f"track_{a}_cm": "f4" for a in "xyz"}
+    | {"track_particle": "i4"}
+)
+_FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS)
+_KIND = {name: kind for family in _FAMILIES for name, kind in family.items()}
+
+
+class _Lists(NamedTuple):
+    """A jagged column: event i has values[offsets[i]:offsets[i + 1]], or none where `valid` is False."""
+
+    offsets: NDArray[Any]
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.values[self.offsets[i] : self.offsets[i + 1]] if self.valid[i] else None
+
+
+class ParquetEvents(BlockEvents):
+    """Events of a Parquet file; opening reads its footer alone, events are read by row group when asked for.
+
+    Parameters
+    ----------
+    path : path-like
+    cache : int, default 8
+        Row groups kept in memory; one of a million hits with their deposits takes about 40 MB.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    FormatError
+        Where it is no Parquet file, is cut short, comes from a newer version, or lacks columns; when an event is
+        asked for: where its columns do not fit each other or hold values that no event may have.
+    """
+
+    def __init__(self, path: PathLike, cache: int = 8) -> None:
+        super().__init__(path, cache)
+        footer = self._handle.metadata
+        _check_schema(self.path, self._handle.schema_arrow)
+        rows = [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]
+        self._edges = np.cumsum([0, *rows])
+
+    def _open(self) -> Any:
+        return _open(self.path)
+
+    def _load(self, block: int) -> dict[str, Any]:
+        names = set(self._handle.schema_arrow.names)
+        wanted = [name for name in ("number", "detector", *_KIND) if name in names and name not in _CLUSTER]
+        table = _read_group(self.path, self._handle, block, wanted)
+        first = int(self._edges[block])
+        columns: dict[str, Any] = {n: _lists(self.path, table, n, first) for n in wanted if n in _KIND}
+        for family in _FAMILIES:
+            _check_lengths(self.path, first, {n: columns[n] for n in family if n in columns})
+        for name in ("number", "detector"):
+            columns[name] = table.column(name).to_pylist() if name in names else [None] * table.num_rows
+        return columns
+
+    def _event(self, arrays: dict[str, Any], i: int, entry: int) -> Event:
+        def column(name: str, dtype: Any) -> NDArray[Any] | None:
+            values = arrays[name][i] if name in arrays else None
+            return None if values is None else np.array(values, dtype)  # copied: the event owns its arrays
+
+        def family(columns: dict[str, str]) -> list[NDArray[Any]] | None:
+            got = [column(n, np.int64 if kind[0] == "i" else np.float32) for n, kind in columns.items()]
+            present = [a for a in got if a is not None]
+            return present if len(present) == len(got) else None
+
+        deposits, particles, tracks = (family(f) for f in (_DEPOSITS, _PARTICLES, _TRACKS))
+        return Event(
+            np.stack([arrays[f"hit_{a}_cm"][i] for a in "xyz"], axis=1),
+            np.array(arrays["hit_energy"][i]),
+            column("hit_layer", np.int64),
+            column("hit_particle", np.int64),
+            deposits=None if deposits is None else Deposits(*deposits),
+            particles=None if particles is None else Particles(*particles[:2], np.stack(particles[2:], axis=1)),
+            tracks=None
+            if tracks is None
+            else Tracks(tracks[0], np.stack(tracks[1:4], axis=1), np.stack(tracks[4:7], axis=1), tracks[7]),
+            purity=column("hit_purity", np.float32),
+            detector=arrays["detector"][i],
+            number=arrays["number"][i],
+        )
+
+
+def write_parquet(
+    events: Iterable[Event],
+    path: PathLike,
+    labels: Iterable[ArrayLike] | None = None,
+    events_per_group: int = EVENTS_PER_GROUP,
+    hits_per_group: int = HITS_PER_GROUP,
+) -> None:
+    """Write events, and cluster labels where given, to a Parquet file; nothing is left behind where it fails.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        Taken one by one; no more than one row group is held in memory.
+    path : path-like
+        Takes its place when all is written.
+    labels : iterable of array_like of shape (n_hits,), int, optional
+        Cluster labels 0..C-1 of each event, -1 noise.
+    events_per_group, hits_per_group : int
+        A row group ends as soon as it has so many events, or so many hits.
+
+    Raises
+    ------
+    OSError
+        Names the file; for example on a full disk.
+    ValueError, TypeError
+        Where labels do not fit the events, or something is not an `Event`.
+    """
+    kinds = {n: k for n, k in _KIND.items() if labels is not None or n not in _CLUSTER}
+    fields = [pa.field(n, pa.list_(pa.field("element", _arrow(k), nullable=False))) for n, k in kinds.items()]
+    scalars = [pa.field("number", pa.int64()), pa.field("detector", pa.string())]
+    schema = pa.schema(scalars + fields, metadata={SCHEMA_KEY: str(SCHEMA_VERSION)})
+    with atomically(path) as temporary, open(temporary, "wb") as sink:
+        writer = pq.ParquetWriter(sink, schema, compression="zstd")
+        try:
+            rows: list[dict[str, Any]] = []
+            hits = 0
+            for i, event, row in paired(events, labels):
+                rows.append(_row(event, row, i))
+                hits += event.n_hits
+                if len(rows) >= events_per_group or hits >= hits_per_group:
+                    writer.write_table(_table(rows, schema))
+                    rows, hits = [], 0
+            if rows:
+                writer.write_table(_table(rows, schema))
+            writer.close()
+        finally:
+            writer.is_open = False  # a writer that failed must not try again when it is collected
+
+
+def read_parquet_labels(path: PathLike) -> list[IntArray]:
+    """Cluster labels stored with the events of a Parquet file.
+
+    Returns
+    -------
+    list of ndarray of shape (n_hits,), int64
+        Clusters 0..C-1, -1 noise.
+
+    Raises
+    ------
+    FormatError
+        Where the file holds no labels, or is no Parquet file.
+    """
+    file = existing(path)
+    handle = _open(file)
+    _check_schema(file, handle.schema_arrow)
+    if "hit_cluster" not in handle.schema_arrow.names:
+        raise FormatError(f"{file} holds no cluster labels (column hit_cluster)")
+    return list(_stored_labels(file, handle))
+
+
+def _stored_labels(file: Any, handle: Any) -> Iterator[IntArray]:
+    first = 0
+    for group in range(handle.metadata.num_row_groups):
+        table = _read_group(file, handle, group, ["hit_cluster"])
+        column = _lists(file, table, "hit_cluster", first)
+        first += table.num_rows
+        for i in range(table.num_rows):
+            values = column[i]
+            yield np.zeros(0, np.int64) if values is None else values.astype(np.int64)
+
+
+def _row(event: Event, labels: IntArray | None, i: int) -> dict[str, Any]:
+    p, t = event.particles, event.tracks
+    row: dict[str, Any] = dict(zip(_HITS, [*event.position.T, event.energy], strict=True))
+    row |= {"hit_layer": event.layer, "hit_particle": event.particle_id, "hit_cluster": labels}
+    row["hit_purity"] = event.purity if event.has_purity else None
+    d = event.deposits if event.has_deposits else None
+    row |= dict(zip(_DEPOSITS, [None] * 3 if d is None else [d.hit, d.particle, d.energy], strict=True))
+    row |= dict(zip(_PARTICLES, [p.pdg_id, p.energy, *p.direction.T], strict=True))
+    track = [None] * 8 if t is None else [t.momentum, *t.direction.T, *t.entry.T, t.particle]
+    row |= dict(zip(_TRACKS, track, strict=True))
+    for name, values in row.items():
+        if values is not None and _KIND[name] == "i4" and np.abs(values).max(initial=0) >= 2**31:
+            raise ValueError(f"event {i}: {name} has a value of {np.abs(values).max()}, which does not fit 32 bits")
+    return row | {"number": event.number, "detector": event.detector}
+
+
+def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
+    arrays = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        if field.name not in _KIND:
+            arrays.append(pa.array(values, field.type))
+            continue
+        missing = np.array([v is None for v in values])
+        offsets = np.cumsum([0, *(0 if v is None else len(v) for v in values)], dtype=np.int32)
+        kept = [v for v in values if v is not None]
+        flat = np.concatenate(kept).astype(_KIND[field.name]) if kept else np.zeros(0, _KIND[field.name])
+        lists = pa.ListArray.from_arrays(
+            pa.array(offsets), pa.array(flat), type=field.type, mask=pa.array(missing) if missing.any() else None
+        )
+        arrays.append(lists)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _arrow(kind: str) -> Any:
+    return pa.from_numpy_dtype(np.dtype(kind))
+
+
+def _open(path: Any) -> Any:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as err:
+        raise FormatError(f"{path} is no Parquet file, or is cut short: {_one_line(err)}") from err
+
+
+def _check_schema(path: Any, schema: Any) -> None:
+    missing = [n for n in _HITS if n not in schema.names]
+    stamp = (schema.metadata or {}).get(SCHEMA_KEY)
+    if stamp is None:
+        if missing:
+            raise FormatError(
+                f"{path} was not written by cmlflow and lacks the columns {', '.join(missing)}; "
+                "docs/file-format.md lists them"
+            )
+    elif not stamp.isdigit() or not 1 <= int(stamp) <= SCHEMA_VERSION:
+        raise FormatError(
+            f"{path} has schema version {stamp.decode(errors='replace')}, this cmlflow reads up to {SCHEMA_VERSION}: "
+            "a newer cmlflow is needed"
+        )
+    elif missing:
+        raise FormatError(f"{path} lacks the columns {', '.join(missing)}")
+    for name in schema.names:
+        if name in _KIND and not (pa.types.is_list(schema.field(name).type) or _large(schema.field(name).type)):
+            raise FormatError(f"{path}: column {name} has type {schema.field(name).type}, expected a list per event")
+
+
+def _large(kind: Any) -> bool:
+    return bool(pa.types.is_large_list(kind))
+
+
+def _read_group(path: Any, handle: Any, group: int, columns: list[str]) -> Any:
+    try:
+        return handle.read_row_group(group, columns=columns)
+    except (pa.ArrowException, OSError) as err:
+        raise FormatError(f"{path}: row group {group} cannot be read, the file is damaged: {_one_line(err)}") from err
+
+
+def _lists(path: Any, table: Any, name: str, first: int) -> _Lists:
+    chunks = table.column(name).chunks
+    column = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    offsets, values = np.asarray(column.offsets), column.values
+    valid = np.ones(len(column), np.bool_)
+    if column.null_count:
+        valid = np.asarray(column.is_valid())
+        if name in _HITS:
+            raise FormatError(f"{path}, entry {first + int(np.flatnonzero(~valid)[0])}: {name} is missing")
+    kind = np.dtype(_KIND[name])
+    whole = pa.types.is_integer(values.type)
+    if values.null_count or not (whole or (kind.kind == "f" and pa.types.is_floating(values.type))):
+        raise FormatError(f"{path}: column {name} holds {values.type} or missing values, expected {kind.name}")
+    array = values.to_numpy(zero_copy_only=False)
+    return _Lists(offsets, array.astype(kind if kind.kind == "f" else array.dtype, copy=False), valid)
+
+
+def _check_lengths(path: Any, first: int, family: dict[str, _Lists]) -> None:
+    """Every column of a family has as many entries as the first one, event by event, or none at all."""
+    lead: tuple[str, _Lists] | None = None
+    for name, column in family.items():
+        if lead is None:
+            lead = (name, column)
+            continue
+        differ = (np.diff(column.offsets) != np.diff(lead[1].offsets)) & column.valid & lead[1].valid
+        if differ.any():
+            i = int(np.flatnonzero(differ)[0])
+            raise FormatError(
+                f"{path}, entry {first + i}: {name} has {np.diff(column.offsets)[i]} values, "
+                f"but {lead[0]} has {np.diff(lead[1].offsets)[i]}"
+            )
+
+
+def _one_line(err: BaseException) -> str:
+    return " ".join(str(err).split())[:200]

@@ -1,0 +1,117 @@
+"""Reading ROOT trees in blocks of entries, with errors that name the file and the branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import awkward as ak
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from cmlflow.event import IntArray
+from cmlflow.io.files import FormatError
+
+T = TypeVar("T")
+
+
+class Jagged(NamedTuple):
+    """A branch over some entries: entry i has values[offsets[i]:offsets[i + 1]]."""
+
+    offsets: IntArray
+    values: NDArray[Any]
+
+    @property
+    def counts(self) -> IntArray:
+        """Number of values of each entry."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+
+def guarded(path: Path, what: str, read: Callable[[], T]) -> T:
+    """What `read` returns; whatever uproot raises on a damaged file becomes one `FormatError`."""
+    try:
+        return read()
+    except FormatError:
+        raise
+    except Exception as err:  # uproot raises zlib, struct, index, value, key and its own errors on damaged files
+        reason = " ".join(str(err).split())[:200]
+        raise FormatError(f"{path}: {what} cannot be read, the file is damaged or cut short: {reason}") from err
+
+
+def open_root(path: Path) -> Any:
+    """The open ROOT file.
+
+    Raises
+    ------
+    FormatError
+        Where it is no ROOT file, or is cut short.
+    """
+    with open(path, "rb") as file:
+        if file.read(4) != b"root":
+            raise FormatError(f"{path} is no ROOT file")
+    file_handle = guarded(path, "its directory", lambda: uproot.open(path))
+    end = int(file_handle.file.fEND)
+    if path.stat().st_size < end:
+        raise FormatError(f"{path} is cut short: it has {path.stat().st_size} bytes of {end}")
+    return file_handle
+
+
+def open_tree(path: Path, name: str, required: Iterable[str]) -> Any:
+    """A tree of a ROOT file.
+
+    Raises
+    ------
+    FormatError
+        Where the file has no such tree, or the tree lacks a branch; the message names those that are missing.
+    """
+    file = open_root(path)
+    if name not in file:
+        trees = ", ".join(sorted({key.split(";")[0] for key in file})) or "nothing"
+        raise FormatError(f"{path} has no tree {name}; it has {trees}")
+    tree = guarded(path, f"tree {name}", lambda: file[name])
+    missing = [branch for branch in required if branch not in tree]
+    if missing:
+        raise FormatError(f"{path}: tree {name} lacks the branches {', '.join(missing)}")
+    return tree
+
+
+def read_jagged(path: Path, tree: Any, branches: Iterable[str], start: int, stop: int) -> dict[str, Jagged]:
+    """Branches with a list per entry, over the entries start..stop-1."""
+    out: dict[str, Jagged] = {}
+    for branch in branches:
+        what = f"branch {branch}, entries {start}..{stop - 1}"
+        array = guarded(path, what, lambda b=branch: tree[b].array(entry_start=start, entry_stop=stop))
+        if array.ndim != 2:
+            raise FormatError(f"{path}: branch {branch} has {tree[branch].typename} per event, expected a list")
+        counts = ak.to_numpy(ak.num(array))
+        offsets = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+        out[branch] = Jagged(offsets, np.asarray(ak.to_numpy(ak.flatten(array))))
+    return out
+
+
+def check_counts(path: Path, start: int, family: dict[str, Jagged]) -> None:
+    """All branches of a family have as many values as the first one, entry by entry."""
+    lead = next(iter(family), None)
+    for name, column in family.items():
+        differ = np.flatnonzero(column.counts != family[lead].counts) if lead is not None else ()
+        if len(differ):
+            i = int(differ[0])
+            raise FormatError(
+                f"{path}, entry {start + i}: {name} has {column.counts[i]} values, "
+                f"but {lead} has {family[str(lead)].counts[i]}"
+            )
+
+
+def entry_edges(tree: Any, branches: Iterable[str], step_size: int | str) -> IntArray:
+    """First entry of each block, and the end; `step_size` as in uproot, events or a text such as "64 MB"."""
+    total = int(tree.num_entries)
+    names = list(branches)
+    step = step_size if isinstance(step_size, int) else tree.num_entries_for(step_size, filter_name=names)
+    if step < 1:
+        raise ValueError(f"step_size is {step_size}, expected at least one event")
+    return np.append(np.arange(0, total, max(int(step), 1)), total).astype(np.int64)

@@ -1,0 +1,227 @@
+"""Raw Geant4 steps into cells, and what the first events of a file tell about its numbering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.event import UNKNOWN, IntArray
+from cmlflow.io.root import Jagged
+
+Variant = Literal["merged", "steps"]
+Order = Literal["auto", "same", "reversed"]
+Numbering = Literal["running", "local"]
+
+
+class Cells(NamedTuple):
+    """Merged cells of one event and every shower's share of them; energies in the unit of the steps, float64."""
+
+    ix: IntArray
+    iy: IntArray
+    layer: IntArray
+    energy: NDArray[np.float64]
+    deposit_cell: IntArray
+    deposit_shower: IntArray
+    deposit_energy: NDArray[np.float64]
+
+
+def merge_steps(x: ArrayLike, y: ArrayLike, layer: ArrayLike, energy: ArrayLike, shower: ArrayLike) -> Cells:
+    """Merge Geant4 steps into cells of 1 cm x 1 cm in each layer, centred on whole centimetres.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n_steps,), float [cm]
+    layer : array_like of shape (n_steps,), int
+    energy : array_like of shape (n_steps,), float
+    shower : array_like of shape (n_steps,), int
+
+    Returns
+    -------
+    Cells
+        Cells by rising layer, ix, iy, one deposit for every shower in a cell. The energies of the cells, and of the
+        deposits of a shower, add up to those of the steps: nothing is dropped here.
+    """
+    ix, iy = np.rint(np.asarray(x)).astype(np.int64), np.rint(np.asarray(y)).astype(np.int64)
+    la, sh = np.asarray(layer, np.int64), np.asarray(shower, np.int64)
+    order = np.lexsort((sh, iy, ix, la))
+    ix, iy, la, sh = ix[order], iy[order], la[order], sh[order]
+    new_cell = np.ones(len(la), np.bool_)
+    new_cell[1:] = (la[1:] != la[:-1]) | (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
+    new_deposit = new_cell.copy()
+    new_deposit[1:] |= sh[1:] != sh[:-1]
+    deposited = np.bincount(np.cumsum(new_deposit) - 1, np.asarray(energy, np.float64)[order])
+    owner = (np.cumsum(new_cell) - 1)[new_deposit]
+    total = np.bincount(owner, deposited)
+    return Cells(ix[new_cell], iy[new_cell], la[new_cell], total, owner, sh[new_deposit], deposited)
+
+
+def local_showers(shower: ArrayLike, base: int, n_primaries: int, numbering: Numbering) -> tuple[IntArray, bool]:
+    """Shower numbers of one event as particles 0..P-1.
+
+    Parameters
+    ----------
+    shower : array_like of shape (n_hits,), int
+        As in the file; negative where unknown.
+    base : int
+        Number of primaries in all events before this one.
+    n_primaries : int
+        Primaries of this event.
+    numbering : {"running", "local"}
+        Whether numbers go on through the file or begin again in each event. Where an event does not follow, its numbers
+        are ranked.
+
+    Returns
+    -------
+    particle : ndarray of shape (n_hits,), int64
+        -1 where unknown.
+    matched : bool
+        Whether the numbers stand for the event's primaries in order.
+    """
+    number = np.asarray(shower, np.int64)
+    known = number >= 0
+    local = number - base if numbering == "running" else number
+    if n_primaries and bool(((local >= 0) & (local < n_primaries))[known].all()):
+        return np.where(known, local, UNKNOWN), True
+    out = np.full(len(number), UNKNOWN, np.int64)
+    names, rank = np.unique(number[known], return_inverse=True)
+    out[known] = rank
+    return out, len(names) == n_primaries
+
+
+def layer_heights(layer: IntArray, z: NDArray[Any]) -> dict[int, float]:
+    """Middle of the range in z that the hits of each layer cover."""
+    if not len(layer):
+        return {}
+    order = np.argsort(layer, kind="stable")
+    levels, first = np.unique(layer[order], return_index=True)
+    low, high = np.minimum.reduceat(z[order], first), np.maximum.reduceat(z[order], first)
+    return dict(zip(levels.tolist(), ((low + high) / 2).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the events of one HGCALTBout file are to be read; see `make_plan`.
+
+    Attributes
+    ----------
+    variant : {"merged", "steps"}
+    numbering : {"running", "local"}
+        Whether shower numbers run on through the file, or begin again in each event.
+    bases : ndarray of shape (n_events + 1,), int64
+        Primaries in all events before each one.
+    reverse : bool
+        Whether showers by rising number match the primaries from the last to the first.
+    offsets : ndarray, int64
+        What to add to the layer numbers of each detector; empty where there is nothing to add.
+    layer_z : dict of int to float [cm]
+        Height of each layer.
+    """
+
+    variant: Variant
+    numbering: Numbering
+    bases: IntArray
+    reverse: bool
+    offsets: IntArray
+    layer_z: dict[int, float]
+
+    def layers(self, layer: NDArray[Any], detector: NDArray[Any] | None) -> IntArray:
+        """Layer numbers that are unique among the detectors."""
+        out = layer.astype(np.int64)
+        if detector is None or not len(self.offsets):
+            return out
+        return out + self.offsets[np.clip(detector, 0, len(self.offsets) - 1)]
+
+
+def make_plan(
+    scan: dict[str, Jagged],
+    n_primaries: IntArray,
+    variant: Variant | None,
+    order: Order,
+    sizes: Sequence[int] = (),
+) -> Plan:
+    """What the first events of a file tell about all of it.
+
+    Parameters
+    ----------
+    scan : dict of str to Jagged
+        The hit branches over the first events.
+    n_primaries : ndarray of shape (n_events,), int64
+        Primaries of every event of the file.
+    variant : {"merged", "steps"}, optional
+        Given where it should not be told from the hits.
+    order : {"auto", "same", "reversed"}
+        How showers match primaries.
+    sizes : sequence of int
+        Number of layers of each detector, where known.
+
+    Returns
+    -------
+    Plan
+    """
+    seen = len(scan["hit_layer"].counts)
+    bases = np.concatenate(([0], np.cumsum(n_primaries)))
+    merged = variant == "merged" if variant else "hit_purity" in scan or _looks_merged(scan, seen)
+    fits = {
+        name: sum(_follows(scan["hit_showerid"][i], base * int(bases[i]), n_primaries[i]) for i in range(seen))
+        for name, base in (("running", 1), ("local", 0))
+    }
+    numbering: Numbering = "local" if fits["local"] + merged > fits["running"] else "running"
+    reverse = order == "reversed"
+    if order == "auto" and "hit_trackid" in scan:
+        reverse = _tracked_in_reverse(scan, n_primaries[:seen], bases, numbering)
+    detector = scan["hit_detector"].values if "hit_detector" in scan else None
+    offsets = np.zeros(0, np.int64) if detector is None else _layer_offsets(detector, scan["hit_layer"].values, sizes)
+    plan = Plan("merged" if merged else "steps", numbering, bases, reverse, offsets, {})
+    heights = layer_heights(plan.layers(scan["hit_layer"].values, detector), scan["hit_z"].values)
+    return replace(plan, layer_z=heights)
+
+
+def _follows(number: NDArray[Any], base: int, n_primaries: int) -> bool:
+    local = number[number >= 0] - base
+    return bool(((local >= 0) & (local < n_primaries)).all())
+
+
+def _looks_merged(scan: dict[str, Jagged], stop: int) -> bool:
+    """Whether all hits lie on one grid of 1 cm and no cell is hit twice."""
+    for i in range(stop):
+        x, y, layer = (scan[name][i] for name in ("hit_x", "hit_y", "hit_layer"))
+        if not len(x):
+            continue
+        for along in (x, y):
+            if np.abs(along - along[0] - np.rint(along - along[0])).max() > 1e-3:
+                return False
+        cells = merge_steps(x - x[0], y - y[0], layer, np.ones(len(x)), np.zeros(len(x), np.int64))
+        if len(cells.energy) < len(x):
+            return False
+    return True
+
+
+def _tracked_in_reverse(scan: dict[str, Jagged], counts: IntArray, bases: IntArray, numbering: Numbering) -> bool:
+    """Whether the tracks 1..n of the primaries stand in the showers n-1..0 rather than in 0..n-1."""
+    votes = 0
+    for i, n in enumerate(counts.tolist()):
+        shower, matched = local_showers(scan["hit_showerid"][i], int(bases[i]), n, numbering)
+        track = scan["hit_trackid"][i]
+        primary = (track >= 1) & (track <= n) & (shower >= 0)
+        if matched and n > 1 and primary.any():
+            pairs = np.unique(np.stack((track[primary] - 1, shower[primary])), axis=1)
+            votes += int((pairs[0] == n - 1 - pairs[1]).sum()) - int((pairs[0] == pairs[1]).sum())
+    return votes > 0
+
+
+def _layer_offsets(detector: NDArray[Any], layer: NDArray[Any], sizes: Sequence[int]) -> IntArray:
+    """What to add to the layers of each detector so that they come after those of the detector before."""
+    if not len(detector) or detector.min() < 0:
+        return np.zeros(0, np.int64)
+    offsets = np.zeros(int(detector.max()) + 1, np.int64)
+    last = -1
+    for d in range(len(offsets)):
+        own = layer[detector == d].astype(np.int64)
+        if len(own) and own.min() <= last:
+            offsets[d] = last + int(own.min() == 0)
+        last = max(last, int(own.max(initial=-1) + offsets[d]), sum(sizes[: d + 1]))
+    return offsets
