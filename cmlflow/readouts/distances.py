@@ -1,4 +1,8 @@
-"""Distances between all points of one event, a tile of rows at a time: exact, in memory linear in the hits."""
+"""Distances between all points of one event, a tile of rows at a time: exact, in memory linear in the hits.
+
+Squared distances come from matrix products, taken relative to a point of the event: in double precision, the products
+of coordinates that were single precision are exact, so equal distances on a lattice stay equal.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def kth_distance(x: Tensor, k: int) -> Tensor:
     k = min(k, n - 1)
     if k < 1:
         return x.new_zeros(n)
-    x = x - x.mean(0)
+    x = x - x[0]
     wanted = min(k + 1 + SPARE, n)
     per_block = max(1, round((n / wanted) ** 0.5))
     n_blocks = -(-n // per_block)
@@ -69,8 +73,7 @@ def nearest(queries: Tensor, x: Tensor) -> Tensor:
     -------
     Tensor of shape (M,), int64
     """
-    centre = x.mean(0)
-    queries, x = queries - centre, x - centre
+    queries, x = queries - x[0], x - x[0]
     half_square = 0.5 * (x * x).sum(1)
     columns = x.T.contiguous()
     tiles = [
@@ -100,7 +103,7 @@ def local_sum(x: Tensor, weight: Tensor, radius: float, falling: bool = False) -
     Every pair is looked at once: a tile of rows meets the columns from its own first one on.
     """
     n = len(x)
-    x = x - x.mean(0) if n else x
+    x = x - x[:1]
     half_square = 0.5 * (x * x).sum(1)
     limit = 0.5 * radius**2 + 1e-14 * (1.0 + float(half_square.max())) if n else 0.0
     columns = x.T.contiguous()
@@ -128,19 +131,19 @@ def nearest_before(x: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     position : Tensor of shape (N,), int64
-        The first point names itself.
+        The first point names itself. At equal distances the earlier one.
     distance : Tensor of shape (N,), float64
         Infinite for the first point.
     """
     n = len(x)
     position = torch.zeros(n, dtype=torch.int64, device=x.device)
     if n:
-        centred = x - x.mean(0)
-        half_square = 0.5 * (centred * centred).sum(1)
-        columns = centred.T.contiguous()
+        shifted = x - x[0]
+        half_square = 0.5 * (shifted * shifted).sum(1)
+        columns = shifted.T.contiguous()
         for start in range(0, n, ROWS):
             stop = min(start + ROWS, n)
-            key = torch.addmm(half_square[None, :stop], centred[start:stop], columns[:, :stop], alpha=-1)
+            key = torch.addmm(half_square[None, :stop], shifted[start:stop], columns[:, :stop], alpha=-1)
             own = key[:, start:]
             own.masked_fill_(torch.ones_like(own, dtype=torch.bool).triu_(), float("inf"))
             position[start:stop] = key.argmin(1)

@@ -36,8 +36,9 @@ def greedy_centres(x: Float, score: Float, threshold: float, radius: float, assi
 
     Notes
     -----
-    One pass over all hits per centre: O(N C D) time, O(N) memory. Equal scores are ordered by coordinates, so the
-    result does not depend on the order of the hits.
+    A candidate far from all centres is one that no centre has claimed, so the next centre is the first unclaimed hit:
+    one pass per centre over the hits still unclaimed, at most O(N C D) time, O(N) memory. Equal scores are ordered
+    by coordinates, so the result does not depend on the order of the hits.
 
     References
     ----------
@@ -63,33 +64,27 @@ def greedy_sweep(
         return [np.zeros(0, np.int64) for _ in thresholds]
     order = rank(score, x)
     x, score = x[order], score[order]
-    claimed = np.full(n_hits, -1, np.int64)
+    labels = np.empty(n_hits, np.int64)
+    free = np.arange(n_hits)
     nearest = np.zeros(n_hits, np.int64)
     nearest_distance = np.full(n_hits, np.inf)
-    is_open = np.ones(n_hits, bool)
-    squared_radius = radius * radius
-    n_centres, position = 0, 0
+    n_centres = 0
     snapshots: dict[float, Labels] = {}
     for threshold in sorted(set(thresholds), reverse=True):
-        n_candidates = max(1, int(np.count_nonzero(score > threshold)))
-        while position < n_candidates:
-            position += int(is_open[position:n_candidates].argmax())
-            if not is_open[position]:
-                position = n_candidates
-                break
-            difference = x - x[position]
+        while len(free) and (n_centres == 0 or score[free[0]] > threshold):
+            difference = x - x[0]
             distance = np.einsum("nd,nd->n", difference, difference)
-            inside = distance < squared_radius
-            inside[position] = True
-            claimed[inside & (claimed < 0)] = n_centres
+            inside = distance < radius * radius
+            inside[0] = True
+            labels[free[inside]] = n_centres
             closer = distance < nearest_distance
             nearest[closer] = n_centres
             nearest_distance[closer] = distance[closer]
-            is_open &= ~inside
+            x, free, nearest, nearest_distance = (kept[~inside] for kept in (x, free, nearest, nearest_distance))
             n_centres += 1
-        labels = np.empty(n_hits, np.int64)
-        labels[order] = np.where(claimed < 0, nearest, claimed) if assign_rest else claimed
-        snapshots[threshold] = labels
+        labels[free] = nearest if assign_rest else -1
+        snapshots[threshold] = np.empty(n_hits, np.int64)
+        snapshots[threshold][order] = labels
     return [snapshots[threshold].copy() for threshold in thresholds]
 
 
