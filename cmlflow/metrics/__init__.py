@@ -4,6 +4,7 @@ A metric of one event takes that event's arrays (or tensors) and its truth, and 
 of shape (C, P) over clusters and particles. `cmlflow.evaluate` runs them over many events, with bootstrap intervals.
 """
 
+from cmlflow.metrics.embedding import embedding_metrics
 from cmlflow.metrics.intervals import Interval
 from cmlflow.metrics.matching import association_scores
 from cmlflow.metrics.reconstruction import PRESETS, Preset, reconstruction_metrics
@@ -15,6 +16,7 @@ __all__ = [
     "Preset",
     "association_scores",
     "calibrated",
+    "embedding_metrics",
     "particle_response",
     "reconstruction_metrics",
     "resolution",

@@ -41,6 +41,18 @@ class Preset:
 PRESETS: dict[str, Preset] = {"paper": Preset(), "ticl": Preset(efficiency=0.5)}
 
 
+RATES = (
+    "efficiency",
+    "purity",
+    "ratio",
+    "merge_rate",
+    "duplicate_rate",
+    "fake_rate",
+    "split_rate",
+    "completeness",
+)
+
+
 def preset_of(preset: str | Preset) -> Preset:
     """The preset with a name; a `Preset` is returned as it is."""
     if isinstance(preset, Preset):
@@ -183,26 +195,33 @@ def reconstruction_metrics(
     return {name: float(a / b) if b else float("nan") for name, (a, b) in total.items()}
 
 
-def clustered(events: Event | Sequence[Event], labels: Any) -> Iterator[tuple[int, Event, Ints]]:
-    """Pairs of events and their checked labels, one at a time; one event with its label array will do.
+def paired(events: Event | Sequence[Event], arrays: Any, name: str) -> Iterator[tuple[str, Event, Any]]:
+    """Events with the array that belongs to each, one at a time; one event with its array will do.
 
     Yields
     ------
-    (position of the event, Event, ndarray of shape (n_hits,), int64)
+    (name of the event for messages, Event, array)
     """
     if isinstance(events, Event):
-        events, labels = [events], [labels]
-    n_events, missing = 0, object()
-    each = iter(labels)
-    for i, event in enumerate(as_events(events)):
-        y = next(each, missing)
-        if y is missing:
-            raise ValueError(f"there are {len(events)} events, but labels for {i} only")
-        where = f"event {i}" if event.number is None else f"event {event.number} (at position {i})"
+        events, arrays = [events], [arrays]
+    missing = object()
+    each = iter(arrays)
+    n_events = 0
+    for event in as_events(events):
+        array = next(each, missing)
+        if array is missing:
+            raise ValueError(f"there are {len(events)} events, but {name} for {n_events} only")
+        number = "" if event.number in (None, n_events) else f" (number {event.number})"
+        yield f"event {n_events}{number}", event, array
         n_events += 1
-        yield i, event, checked_labels(y, event, where)
     if next(each, missing) is not missing:
-        raise ValueError(f"there are {n_events} events, but labels for more than that")
+        raise ValueError(f"there are {n_events} events, but {name} for more than that")
+
+
+def clustered(events: Event | Sequence[Event], labels: Any) -> Iterator[tuple[str, Event, Ints]]:
+    """`paired` with labels that are checked: ndarrays of shape (n_hits,), int64."""
+    for where, event, y in paired(events, labels, "labels"):
+        yield where, event, checked_labels(y, event, where)
 
 
 def _argmax(shared: NDArray[np.float64], axis: int) -> Ints:
