@@ -155,8 +155,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         held_out = None if validation is None else as_events(validation)
         if self.select == "physics" and not held_out:
             raise ValueError("select='physics' needs a validation sample")
-        names = ("max_epochs", "batch_size", "learning_rate", "schedule", "gradient_clip", "patience")
-        names += ("hits_per_batch", "precision", "augment")
+        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "gradient_clip", "patience"]
+        names += ["hits_per_batch", "precision", "augment"]
         config = TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
         network = self._new_network()
         _fit_scaling(network, sample)
@@ -272,7 +272,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         known = set(cls._get_param_names())
         if unknown := set(parameters) - known:
             raise ValueError(f"{folder}: config.json has unknown parameters {sorted(unknown)}")
-        model = cls(**parameters).set_params(**changes)
+        model: MetricClusterer = cls(**parameters).set_params(**changes)
         network = model._new_network()
         try:
             network.load_state_dict(weights)
@@ -355,4 +355,3 @@ def _fit_scaling(network: Network, events: Sequence[Event]) -> None:
     if not any((e.particle_id >= 0).any() for e in sample):
         raise ValueError("none of the training events has a hit with a known particle (particle_id >= 0)")
     network.backbone.scaling.fit(collate(sample).x)  # type: ignore[operator, union-attr]
-

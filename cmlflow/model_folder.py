@@ -28,15 +28,14 @@ def find_model(name: str | Path) -> Path:
     for folder in (PACKAGED / str(name), Path(name)):
         if (folder / "config.json").is_file():
             return folder
-    raise FileNotFoundError(
-        f"{name}: neither a folder with a config.json nor a packaged model; packaged are {', '.join(packaged_models())}"
-    )
+    names = ", ".join(packaged_models()) or "none"
+    raise FileNotFoundError(f"{name}: neither a folder with a config.json nor a packaged model; packaged are: {names}")
 
 
 def write_model(
     folder: str | Path, parameters: dict[str, Any], thresholds: dict[str, dict[str, Any]], weights: dict[str, Tensor]
 ) -> None:
-    """Write both files, each under a temporary name first.
+    """Write both files under temporary names, then put them in place of the old ones.
 
     Raises
     ------
@@ -46,9 +45,14 @@ def write_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = {"format": FORMAT, "cmlflow": __version__, "parameters": parameters, "thresholds": thresholds}
+    text = json.dumps(config, indent=1) + "\n"
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    replace_file(folder / "weights.safetensors", lambda p: save_file(tensors, p))
-    replace_file(folder / "config.json", lambda p: p.write_text(json.dumps(config, indent=1) + "\n"))
+    replace_files(
+        {
+            folder / "weights.safetensors": lambda p: save_file(tensors, p),
+            folder / "config.json": lambda p: p.write_text(text),
+        }
+    )
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Tensor]]:
@@ -76,13 +80,23 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
     return config["parameters"], config["thresholds"], weights
 
 
-def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it; nothing half-written is left."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+def replace_files(writers: dict[Path, Callable[[Path], Any]]) -> None:
+    """Let each function fill a temporary file beside its path, then rename them all; nothing half-written is left.
+
+    Raises
+    ------
+    OSError
+        Where one of them cannot be written; all files that were there before are then kept.
+    """
+    temporary = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in writers}
+    path = next(iter(writers))
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        for path, write in writers.items():
+            write(temporary[path])
+        for path in writers:
+            os.replace(temporary[path], path)
     except (OSError, SafetensorError) as err:
         raise OSError(f"{path}: cannot be written ({err})") from err
     finally:
-        temporary.unlink(missing_ok=True)
+        for file in temporary.values():
+            file.unlink(missing_ok=True)

@@ -73,7 +73,10 @@ def tune_readout(
     -------
     Tuning
     """
-    values = {name: list(v) for name, v in (grid or readout.tuning_grid()).items()}
+    values: dict[str, Sequence[Any]] = {
+        name: [x.item() if isinstance(x, np.generic) else x for x in v]
+        for name, v in (grid or readout.tuning_grid()).items()
+    }
     table: list[dict[str, Any]] = []
     for _ in range(1 + refine):
         tried = [{k: row[k] for k in values} for row in table]
@@ -100,7 +103,7 @@ def _scores(
     return rows
 
 
-def _between(values: list[Any], best: Any) -> list[Any]:
+def _between(values: Sequence[Any], best: Any) -> list[Any]:
     """Five values around `best`, from its lower to its upper neighbour; whole numbers stay whole."""
     if len(values) < 2 or isinstance(best, str) or best is None:
         return [best]

@@ -127,10 +127,7 @@ def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
     rows = max(1, TILE_ELEMENTS // n)
     for a in range(0, n, rows):
         b = min(a + rows, n)
-        if direct:
-            distance = _direct(x[a:b], columns)
-        else:
-            distance = torch.addmm(square, centred[a:b], columns, alpha=-2.0)  # + |x_i|^2, the same for the whole row
+        distance = _direct(x[a:b], columns) if direct else _expanded(centred[a:b], columns, square)
         distance[torch.arange(b - a, device=x.device), torch.arange(a, b, device=x.device)] = -torch.inf
         nearest = _smallest(distance, have + spare, ordered=direct)
         out[a:b] = _by_difference(x, nearest, a, b, have) if refine and not direct else nearest
@@ -147,6 +144,11 @@ def _direct(rows: Tensor, columns: Tensor) -> Tensor:
         difference = rows[:, f, None] - columns[f]
         distance.addcmul_(difference, difference)
     return distance
+
+
+def _expanded(rows: Tensor, columns: Tensor, square: Tensor) -> Tensor:
+    """Squared distances less |x_i|^2, which is the same for the whole row."""
+    return torch.addmm(square, rows, columns, alpha=-2.0)
 
 
 def _smallest(distance: Tensor, count: int, *, ordered: bool) -> Tensor:
@@ -171,7 +173,7 @@ def _smallest_of_groups(distance: Tensor, count: int, size: int = 8) -> Tensor:
         return torch.topk(distance, count, dim=1, largest=False, sorted=True).indices
     device = distance.device
     end = n_groups * size  # group g has the columns g, g + n_groups, g + 2 n_groups, ...
-    minimum = distance[:, :end].unflatten(1, (size, n_groups)).amin(1)
+    minimum = distance[:, :end].reshape(len(distance), size, n_groups).amin(1)
     group = torch.topk(minimum, count, dim=1, largest=False, sorted=False).indices
     columns = (group[:, None] + torch.arange(0, end, n_groups, device=device)[:, None]).flatten(1)
     if end < distance.shape[1]:

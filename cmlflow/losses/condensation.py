@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cmlflow.losses.labels import ArrayLike, compact, points_and_labels
+from cmlflow.losses.labels import Array, ArrayLike, as_given, compact, points_and_labels, tensor
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Condensation:
         return terms | {"beta": self.beta_weight * terms["beta"]}
 
 
-def condensation_loss(beta: ArrayLike, x: ArrayLike, particle_id: ArrayLike, q_min: float = 0.1) -> dict[str, Tensor]:
+def condensation_loss(beta: ArrayLike, x: Array, particle_id: ArrayLike, q_min: float = 0.1) -> dict[str, Array]:
     """The three terms of object condensation for one event.
 
     With charges q_i = arctanh(beta_i)^2 + q_min and a(k) the hit of particle k with the largest charge::
@@ -53,8 +53,8 @@ def condensation_loss(beta: ArrayLike, x: ArrayLike, particle_id: ArrayLike, q_m
 
     Returns
     -------
-    dict of str to Tensor
-        ``attraction``, ``repulsion``, ``beta``: scalars, zero where the event has no particle.
+    dict of str to Tensor or ndarray without axes
+        ``attraction``, ``repulsion``, ``beta``, in the kind of `x`; zero where the event has no particle.
 
     Raises
     ------
@@ -67,12 +67,12 @@ def condensation_loss(beta: ArrayLike, x: ArrayLike, particle_id: ArrayLike, q_m
     no noise term).
     """
     points, labels = points_and_labels(x, particle_id, "x")
-    strength = torch.as_tensor(beta).to(points.dtype)
+    strength = tensor(beta).to(points)
     if strength.shape != labels.shape:
         raise ValueError(f"beta has shape {tuple(strength.shape)}, expected ({len(labels)},)")
     labels, n_particles = compact(labels)
     if n_particles == 0:
-        zero = points.sum() * 0.0 + strength.sum() * 0.0
+        zero = as_given(points.sum() * 0.0 + strength.sum() * 0.0, x)
         return {"attraction": zero, "repulsion": zero, "beta": zero}
     largest = 1 - torch.finfo(points.dtype).eps  # arctanh stays finite
     charge = torch.atanh(strength.clamp(max=largest)).square() + q_min
@@ -88,11 +88,12 @@ def condensation_loss(beta: ArrayLike, x: ArrayLike, particle_id: ArrayLike, q_m
         distance = length(points[other] - points[alpha[k]])
         n_other = max(len(labels) - int(n_own[k]), 1)
         repulsion.append((pull[other, k] * (1 - distance).clamp(min=0)).sum() / n_other)
-    return {
+    terms = {
         "attraction": torch.stack(attraction).mean(),
         "repulsion": torch.stack(repulsion).mean(),
         "beta": (1 - strength[alpha]).mean(),
     }
+    return {name: as_given(value, x) for name, value in terms.items()}
 
 
 def length(difference: Tensor) -> Tensor:

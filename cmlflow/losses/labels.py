@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
 
 ArrayLike = Tensor | np.ndarray
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[Tensor, Tensor]:
@@ -17,7 +20,7 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
     ValueError
         Where `z` is not (N, D) or the labels are not N whole numbers of at least -1.
     """
-    points, labels = torch.as_tensor(z), torch.as_tensor(particle_id)
+    points, labels = tensor(z), tensor(particle_id)
     if points.ndim != 2:
         raise ValueError(f"{name} has shape {tuple(points.shape)}, expected (n_hits, D)")
     if labels.shape != points.shape[:1]:
@@ -29,6 +32,16 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
     if points.dtype in (torch.float16, torch.bfloat16) or not points.is_floating_point():
         points = points.float()
     return points, labels.to(points.device, torch.int64)
+
+
+def tensor(value: ArrayLike) -> Tensor:
+    """As a tensor; arrays are copied, as those from files may be read-only."""
+    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value)
+
+
+def as_given(value: Tensor, like: Array) -> Array:
+    """A result in the kind of `like`: a tensor, or an array."""
+    return value.numpy() if isinstance(like, np.ndarray) else value
 
 
 def compact(labels: Tensor) -> tuple[Tensor, int]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cmlflow.losses.condensation import length
-from cmlflow.losses.labels import ArrayLike, compact, points_and_labels
+from cmlflow.losses.labels import Array, ArrayLike, as_given, compact, points_and_labels, tensor
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Margin:
 
 
 def margin_loss(
-    z: ArrayLike,
+    z: Array,
     particle_id: ArrayLike,
     weight: ArrayLike | None = None,
     pull_margin: float = 0.5,
     push_margin: float = 3.0,
-) -> dict[str, Tensor]:
+) -> dict[str, Array]:
     """Hits within `pull_margin` of the centre of their particle, centres at least `push_margin` apart.
 
     With mu_c the weighted mean of the hits of particle c::
@@ -57,8 +57,8 @@ def margin_loss(
 
     Returns
     -------
-    dict of str to Tensor
-        ``variance``, ``distance``, ``regularisation``: scalars, zero where the event has no particle.
+    dict of str to Tensor or ndarray without axes
+        ``variance``, ``distance``, ``regularisation``, in the kind of `z`; zero where the event has no particle.
 
     References
     ----------
@@ -68,10 +68,10 @@ def margin_loss(
     known = labels >= 0
     labels, n_particles = compact(labels[known])
     if n_particles == 0:
-        zero = points.sum() * 0.0
+        zero = as_given(points.sum() * 0.0, z)
         return {"variance": zero, "distance": zero, "regularisation": zero}
     points = points[known]
-    w = torch.ones_like(points[:, 0]) if weight is None else torch.as_tensor(weight).to(points)[known]
+    w = torch.ones_like(points[:, 0]) if weight is None else tensor(weight).to(points)[known]
     total = w.new_zeros(n_particles).index_add(0, labels, w).clamp(min=torch.finfo(w.dtype).tiny)
     centre = points.new_zeros(n_particles, points.shape[1]).index_add(0, labels, w[:, None] * points) / total[:, None]
     outside = (length(points - centre[labels]) - pull_margin).clamp(min=0).square()
@@ -81,8 +81,5 @@ def margin_loss(
         distance = (push_margin - length(centre[first] - centre[second])).clamp(min=0).square().mean()
     else:
         distance = centre.sum() * 0.0
-    return {
-        "variance": variance,
-        "distance": distance,
-        "regularisation": 1e-3 * length(centre).mean(),
-    }
+    terms = {"variance": variance, "distance": distance, "regularisation": 1e-3 * length(centre).mean()}
+    return {name: as_given(value, z) for name, value in terms.items()}

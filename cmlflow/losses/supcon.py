@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from cmlflow.losses.labels import ArrayLike, compact, points_and_labels
+from cmlflow.losses.labels import Array, ArrayLike, as_given, compact, points_and_labels
 
 TILE = 512  # rows and columns of the similarity tile held at a time: 1 MB in float32
+LARGEST_EXPONENT = 700  # exp(-700) is still a normal number in float64
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class SupCon:
         return {"supcon": supcon_loss(output["embedding"], particle_id, self.temperature)}
 
 
-def supcon_loss(z: ArrayLike, particle_id: ArrayLike, temperature: float = 0.1) -> Tensor:
+def supcon_loss(z: Array, particle_id: ArrayLike, temperature: float = 0.1) -> Array:
     """Supervised contrastive loss of one event.
 
     With z_i unit vectors, I the hits that share their particle with another hit and P(i) those others::
@@ -50,8 +52,8 @@ def supcon_loss(z: ArrayLike, particle_id: ArrayLike, temperature: float = 0.1) 
 
     Returns
     -------
-    Tensor, scalar
-        Zero (with zero gradients) where no hit has a positive.
+    Tensor or ndarray without axes
+        The loss, in the kind of `z`. Zero (with zero gradients) where no hit has a positive.
 
     Raises
     ------
@@ -79,13 +81,28 @@ def supcon_loss(z: ArrayLike, particle_id: ArrayLike, temperature: float = 0.1) 
     anchor = known & (size > 1)
     n_anchors = int(anchor.sum())
     if n_anchors == 0:
-        return points.sum() * 0.0
+        return as_given(points.sum() * 0.0, z)
     sums = unit.new_zeros(max(n_particles, 1), unit.shape[1]).index_add(0, labels[known], unit[known])
     weight = anchor.to(unit.dtype) / n_anchors
     similarity = (unit * (sums[own] - unit)).sum(1) / (size - 1).clamp(min=1)
     attraction = (weight * similarity).sum() / temperature
-    repulsion: Tensor = _WeightedLogSumExp.apply(unit, weight, temperature)
-    return repulsion - attraction
+    if 2 / temperature > LARGEST_EXPONENT:
+        repulsion = _by_rows(unit.double(), weight.double(), temperature).to(unit.dtype)
+    else:
+        repulsion = _WeightedLogSumExp.apply(unit, weight, temperature)  # type: ignore[no-untyped-call]
+    return as_given(repulsion - attraction, z)
+
+
+def _by_rows(z: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """What `_WeightedLogSumExp` does, for temperatures so low that each row needs an offset of its own: slower."""
+
+    def rows_of(z: Tensor, a: int) -> Tensor:
+        similarity = (z[a : a + TILE] @ z.T) / temperature
+        own = torch.arange(len(similarity), device=z.device)
+        return similarity.index_put((own, own + a), similarity.new_tensor(-torch.inf)).logsumexp(1)
+
+    parts = [checkpoint(rows_of, z, a, use_reentrant=False) for a in range(0, len(z), TILE)]
+    return (weight * torch.where(weight > 0, torch.cat(parts), 0)).sum()
 
 
 class _WeightedLogSumExp(torch.autograd.Function):

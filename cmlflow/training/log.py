@@ -28,9 +28,7 @@ class Log:
         TensorBoard asked for, but not installed.
     """
 
-    def __init__(
-        self, folder: Path | None, records: Sequence[dict[str, Any]] = (), tensorboard: bool = False
-    ) -> None:
+    def __init__(self, folder: Path | None, records: Sequence[dict[str, Any]] = (), tensorboard: bool = False) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
         self._writer: Any = None
         if self.path is not None:
@@ -42,7 +40,7 @@ class Log:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as err:
                 raise ImportError('TensorBoard is not installed: pip install "cmlflow[tensorboard]"') from err
-            self._writer = SummaryWriter(str(folder), purge_step=len(records) + 1)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder), purge_step=len(records) + 1)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; numbers go to TensorBoard under their names."""

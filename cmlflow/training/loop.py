@@ -261,7 +261,7 @@ class _Run:
             part = self._losses([events[i] for i in group])
             total = torch.stack(list(part.values())).sum() / n_events
             if backward:
-                self.scaler.scale(total).backward()
+                self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             for name, value in part.items():
                 terms[name] = terms.get(name, 0.0) + value.detach().double()
         summed = self.workers.add_terms({name: float(value) for name, value in terms.items()})
