@@ -140,7 +140,7 @@ class HgcaltbEvents(BlockEvents):
         particles = _particles(primaries, count, plan.reverse) if matched else None
         layer = plan.layers(hits["hit_layer"], hits.get("hit_detector"))
         steps = plan.variant == "steps"
-        given = {
+        given: dict[str, Any] = {
             "particles": particles,
             "detector": self._detector or ("hgcal-testbeam" if steps else "hgcal"),
             "number": None if number < 0 else number,

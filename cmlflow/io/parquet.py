@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,8 @@ _FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS)
 _KIND = {name: kind for family in _FAMILIES for name, kind in family.items()}
 
 
-class _Lists(NamedTuple):
+@dataclass(frozen=True)
+class _Lists:
     """A jagged column: event i has values[offsets[i]:offsets[i + 1]], or none where `valid` is False."""
 
     offsets: NDArray[Any]
@@ -95,17 +97,15 @@ class ParquetEvents(BlockEvents):
             present = [a for a in got if a is not None]
             return present if len(present) == len(got) else None
 
-        deposits, particles, tracks = (family(f) for f in (_DEPOSITS, _PARTICLES, _TRACKS))
+        d, p, t = (family(columns) for columns in (_DEPOSITS, _PARTICLES, _TRACKS))
         return Event(
             np.stack([arrays[f"hit_{a}_cm"][i] for a in "xyz"], axis=1),
             np.array(arrays["hit_energy"][i]),
             column("hit_layer", np.int64),
             column("hit_particle", np.int64),
-            deposits=None if deposits is None else Deposits(*deposits),
-            particles=None if particles is None else Particles(*particles[:2], np.stack(particles[2:], axis=1)),
-            tracks=None
-            if tracks is None
-            else Tracks(tracks[0], np.stack(tracks[1:4], axis=1), np.stack(tracks[4:7], axis=1), tracks[7]),
+            deposits=None if d is None else Deposits(*d),
+            particles=None if p is None else Particles(p[0], p[1], np.stack(p[2:], axis=1)),
+            tracks=None if t is None else Tracks(t[0], np.stack(t[1:4], axis=1), np.stack(t[4:7], axis=1), t[7]),
             purity=column("hit_purity", np.float32),
             detector=arrays["detector"][i],
             number=arrays["number"][i],

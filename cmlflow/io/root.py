@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import awkward as ak
 import numpy as np
@@ -17,7 +19,8 @@ from cmlflow.io.files import FormatError
 T = TypeVar("T")
 
 
-class Jagged(NamedTuple):
+@dataclass(frozen=True)
+class Jagged:
     """A branch over some entries: entry i has values[offsets[i]:offsets[i + 1]]."""
 
     offsets: IntArray
@@ -85,7 +88,7 @@ def read_jagged(path: Path, tree: Any, branches: Iterable[str], start: int, stop
     out: dict[str, Jagged] = {}
     for branch in branches:
         what = f"branch {branch}, entries {start}..{stop - 1}"
-        array = guarded(path, what, lambda b=branch: tree[b].array(entry_start=start, entry_stop=stop))
+        array = guarded(path, what, partial(_array, tree, branch, start, stop))
         if array.ndim != 2:
             raise FormatError(f"{path}: branch {branch} has {tree[branch].typename} per event, expected a list")
         counts = ak.to_numpy(ak.num(array))
@@ -94,17 +97,18 @@ def read_jagged(path: Path, tree: Any, branches: Iterable[str], start: int, stop
     return out
 
 
+def _array(tree: Any, branch: str, start: int, stop: int) -> Any:
+    return tree[branch].array(entry_start=start, entry_stop=stop)
+
+
 def check_counts(path: Path, start: int, family: dict[str, Jagged]) -> None:
     """All branches of a family have as many values as the first one, entry by entry."""
-    lead = next(iter(family), None)
-    for name, column in family.items():
-        differ = np.flatnonzero(column.counts != family[lead].counts) if lead is not None else ()
-        if len(differ):
-            i = int(differ[0])
-            raise FormatError(
-                f"{path}, entry {start + i}: {name} has {column.counts[i]} values, "
-                f"but {lead} has {family[str(lead)].counts[i]}"
-            )
+    names = list(family)
+    for name in names[1:]:
+        have, want = family[name].counts, family[names[0]].counts
+        if (have != want).any():
+            i = int(np.flatnonzero(have != want)[0])
+            raise FormatError(f"{path}, entry {start + i}: {name} has {have[i]} values, but {names[0]} has {want[i]}")
 
 
 def entry_edges(tree: Any, branches: Iterable[str], step_size: int | str) -> IntArray:

@@ -53,10 +53,14 @@ def merge_steps(x: ArrayLike, y: ArrayLike, layer: ArrayLike, energy: ArrayLike,
     new_cell[1:] = (la[1:] != la[:-1]) | (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
     new_deposit = new_cell.copy()
     new_deposit[1:] |= sh[1:] != sh[:-1]
-    deposited = np.bincount(np.cumsum(new_deposit) - 1, np.asarray(energy, np.float64)[order])
+    deposited = _sums(np.cumsum(new_deposit) - 1, np.asarray(energy, np.float64)[order])
     owner = (np.cumsum(new_cell) - 1)[new_deposit]
-    total = np.bincount(owner, deposited)
+    total = _sums(owner, deposited)
     return Cells(ix[new_cell], iy[new_cell], la[new_cell], total, owner, sh[new_deposit], deposited)
+
+
+def _sums(group: IntArray, energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.bincount(group, energy).astype(np.float64)  # an empty bincount counts in integers
 
 
 def local_showers(shower: ArrayLike, base: int, n_primaries: int, numbering: Numbering) -> tuple[IntArray, bool]:
@@ -133,7 +137,8 @@ class Plan:
         out = layer.astype(np.int64)
         if detector is None or not len(self.offsets):
             return out
-        return out + self.offsets[np.clip(detector, 0, len(self.offsets) - 1)]
+        out += self.offsets[np.clip(detector, 0, len(self.offsets) - 1)]
+        return out
 
 
 def make_plan(
