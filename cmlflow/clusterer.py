@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits, D), float32
             Unit vectors for ``"supcon"``, raw coordinates for ``"oc"`` and ``"margin"``.
         """
-        return [_embedding(out, unit=self.head == "supcon") for out in self._outputs(events)]
+        return [self._embedding(out) for out in self._outputs(self._progress(events))]
 
     def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Cluster of every hit.
@@ -194,10 +194,38 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits,), int64
             0..C-1 in each event, -1 for noise. An event without hits gives an empty array.
         """
-        sample = as_events(events)
+        return list(self.predict_iter(self._progress(events)))
+
+    def predict_iter(self, events: Iterable[Event]) -> Iterator[np.ndarray]:
+        """As `predict`, one event at a time: for files larger than memory."""
+        self._check_fitted()
         readout = self._make_readout()
-        points = (self._points(out, readout) for out in self._outputs(sample))
-        return [_read(readout, x, e) for x, e in zip(points, sample, strict=True)]
+        for event in events:
+            yield self._read(readout, next(iter(self._outputs([event]))), event)
+
+    def predict_all(
+        self, events: Sequence[Event], readouts: Sequence[str]
+    ) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+        """Embeddings as from `transform`, and the labels of several readouts on them; the network runs once.
+
+        Parameters
+        ----------
+        events : sequence of Event
+        readouts : sequence of str
+            Each with its tuned thresholds, where there are some.
+
+        Returns
+        -------
+        embeddings : list of ndarray of shape (n_hits, D), float32
+        labels : dict of str to list of ndarray of shape (n_hits,), int64
+        """
+        sample = as_events(events)
+        outputs = list(self._outputs(self._progress(sample)))
+        labels = {}
+        for name in readouts:
+            readout = self._make_readout(name)
+            labels[name] = [self._read(readout, out, e) for out, e in zip(outputs, sample, strict=True)]
+        return [self._embedding(out) for out in outputs], labels
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
         """Train on events and cluster the same ones."""
@@ -229,7 +257,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             The thresholds are also kept in `thresholds_`, and saved with the model.
         """
         sample = list(as_events(events))
-        outputs = list(self._outputs(sample))
+        outputs = list(self._outputs(self._progress(sample)))
         results = {}
         for which in [self.readout] if readouts is None else readouts:
             readout = self._make_readout(which)
@@ -309,44 +337,45 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
         return score
 
+    def _embedding(self, output: dict[str, np.ndarray]) -> np.ndarray:
+        if "coordinates" in output:
+            return output["coordinates"]
+        z = output["embedding"]
+        return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if self.head == "supcon" else z
+
     def _points(self, output: dict[str, np.ndarray], readout: Any) -> np.ndarray:
         """What a readout works on: embeddings as in `transform`, for OC inference with beta as the first column."""
-        points = _embedding(output, unit=self.head == "supcon")
+        points = self._embedding(output)
         if not isinstance(readout, Condensation):
             return points
         if "beta" not in output:
             raise ValueError(f"the readout 'condensation' needs beta, which the head {self.head!r} does not give")
         return np.concatenate([output["beta"][:, None], points], 1)
 
-    def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[dict[str, np.ndarray]]:
+    def _read(self, readout: Any, output: dict[str, np.ndarray], event: Event) -> np.ndarray:
+        if event.n_hits == 0:
+            return np.empty(0, np.int64)
+        points = self._points(output, readout)
+        if getattr(readout, "uses_energy", False):
+            return np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
+        return np.asarray(readout.fit_predict(points), np.int64)
+
+    def _outputs(self, events: Iterable[Event]) -> Iterator[dict[str, np.ndarray]]:
         """The network's outputs, event by event, as arrays."""
         self._check_fitted()
         self.network_.to(self.device).eval()
-        sample = as_events(events)
-        for event in tqdm(sample, unit="event", disable=not self.verbose, dynamic_ncols=True):
+        for event in events:
             batch = collate([event]).to(self.device)
             with torch.inference_mode():
                 out = self.network_(batch.x, batch.ptr)
             yield {name: value.float().cpu().numpy() for name, value in out.items()}
 
+    def _progress(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[Event]:
+        return tqdm(as_events(events), unit="event", disable=not self.verbose, dynamic_ncols=True)  # type: ignore[no-any-return]
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise RuntimeError("the model has no weights yet: call fit, or MetricClusterer.load")
-
-
-def _embedding(output: dict[str, np.ndarray], *, unit: bool) -> np.ndarray:
-    if "coordinates" in output:
-        return output["coordinates"]
-    z = output["embedding"]
-    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if unit else z
-
-
-def _read(readout: Any, points: np.ndarray, event: Event) -> np.ndarray:
-    if event.n_hits == 0:
-        return np.empty(0, np.int64)
-    if getattr(readout, "uses_energy", False):
-        return np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
-    return np.asarray(readout.fit_predict(points), np.int64)
 
 
 def _fit_scaling(network: Network, events: Sequence[Event]) -> None:

@@ -11,7 +11,13 @@ from cmlflow.simulation import SimulatedEvents, simulate
 
 
 def run_recipe(
-    recipe: Recipe, folder: str | Path, *, verbose: bool = False, tensorboard: bool = False, **changes: Any
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    library: str | Path | None = None,
+    verbose: bool = False,
+    tensorboard: bool = False,
+    **changes: Any,
 ) -> MetricClusterer:
     """Train and tune what a recipe says and save the model.
 
@@ -20,6 +26,8 @@ def run_recipe(
     recipe : Recipe
     folder : path
         Gets checkpoint, log, weights and configuration. A run that was interrupted there is continued.
+    library : path, optional
+        Showers to make the samples from, in place of the packaged ones.
     verbose, tensorboard : bool
     **changes
         Parameters of `MetricClusterer` in place of the recipe's.
@@ -28,9 +36,9 @@ def run_recipe(
     -------
     MetricClusterer
     """
-    train = SimulatedEvents(recipe.sample, recipe.n_events, seed=recipe.seed)
-    validation = simulate(f"{recipe.sample}-validation", recipe.n_validation, seed=recipe.seed)
-    tuning = simulate(f"{recipe.sample}-tuning", recipe.n_tuning, seed=recipe.seed)
+    train = SimulatedEvents(recipe.sample, recipe.n_events, seed=recipe.seed, library=library)
+    validation = simulate(f"{recipe.sample}-validation", recipe.n_validation, seed=recipe.seed, library=library)
+    tuning = simulate(f"{recipe.sample}-tuning", recipe.n_tuning, seed=recipe.seed, library=library)
     model = MetricClusterer(**(recipe.parameters | {"verbose": verbose} | changes))
     model.fit(train, validation=validation, folder=folder, tensorboard=tensorboard)
     model.save(folder)

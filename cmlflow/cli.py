@@ -1,0 +1,282 @@
+"""The command ``cmlflow``: arguments in, one call into the library, one line on failure.
+
+Nothing heavy is imported before a command is known, so that ``cmlflow --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cmlflow import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it is done, 1 with one line on stderr when it failed, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("cmlflow: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, ImportError) as err:
+        if options.debug:
+            raise
+        print(f"cmlflow: {_one_line(err)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from cmlflow.demo import run_demo
+
+    run_demo(output=options.output, n_events=options.events)
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    if options.geant4:
+        from cmlflow.simulation.geant4 import simulate_showers
+
+        low, high = options.energy
+        energy = (float(low), float(high))
+        with _progress(total=options.events, unit="shower") as bar:
+            simulate_showers(
+                options.sample,
+                options.events,
+                options.output,
+                seed=options.seed,
+                energy_range=energy,
+                progress=lambda done, _: bar.update(done - bar.n),
+            )
+        print(f"{options.events} showers of {options.sample} written to {options.output}")
+        return
+    from cmlflow.io import write
+    from cmlflow.simulation import SimulatedEvents
+
+    events = SimulatedEvents(options.sample, options.events, options.seed, options.particles, options.library)
+    write(_progress(events), options.output)
+    print(f"{options.events} events of {options.sample} written to {options.output}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from cmlflow.recipes import RECIPES, recipe
+    from cmlflow.running import run_recipe
+
+    names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device", "precision")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.source in RECIPES:
+        for name in ("validation", "tuning", "head"):
+            if getattr(options, name):
+                raise ValueError(f"--{name} goes with a file of events; the recipe {options.source} has its own")
+        chosen = recipe(options.source)
+        run_recipe(
+            chosen, options.output, library=options.library, verbose=True, tensorboard=options.tensorboard, **changes
+        )
+    elif Path(options.source).is_file():
+        from cmlflow.clusterer import MetricClusterer
+        from cmlflow.io import read
+
+        head = options.head or "supcon"
+        readout = "condensation" if head == "oc" else "density"
+        model = MetricClusterer(head=head, readout=readout, verbose=True, **changes)
+        held_out = None if options.validation is None else read(options.validation)
+        model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
+        if options.tuning is not None:
+            model.tune(read(options.tuning))
+        model.save(options.output)
+    else:
+        raise ValueError(f"{options.source}: neither a file nor a recipe; recipes are {', '.join(sorted(RECIPES))}")
+    print(f"model written to {options.output}")
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from cmlflow.clusterer import MetricClusterer
+    from cmlflow.io import read
+
+    model = MetricClusterer.load(options.model, verbose=True)
+    found = model.tune(read(options.events), readouts=options.readout or [model.readout], preset=options.preset)
+    for name, tuning in found.items():
+        best = min(tuning.table, key=lambda row: row["distance"])
+        scores = ", ".join(f"{figure} {best[figure]:.3f}" for figure in ("efficiency", "purity", "ratio"))
+        print(f"{name}: {tuning.best} ({scores})")
+    model.save(options.output)
+    print(f"model written to {options.output}")
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    from cmlflow.clusterer import MetricClusterer
+    from cmlflow.io import read, write
+
+    changes = {} if options.readout is None else {"readout": options.readout}
+    model = MetricClusterer.load(options.model, device=options.device, **changes)
+    events = read(options.input, format=options.format)
+    write(events, options.output, labels=model.predict_iter(_progress(events)))
+    print(f"{len(events)} events of {options.input} clustered with {options.model}, written to {options.output}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import json
+
+    from cmlflow.evaluation import evaluate
+    from cmlflow.io import read, read_labels
+    from cmlflow.io.files import atomically
+
+    events = read(options.input, format=options.format)
+    if options.model is None:
+        labels: Any = read_labels(options.input, format=options.format)
+    else:
+        from cmlflow.clusterer import MetricClusterer
+
+        changes = {} if options.readout is None else {"readout": options.readout}
+        labels = MetricClusterer.load(options.model, **changes).predict_iter(_progress(events))
+    table = evaluate(events, labels, preset=options.preset)
+    print(table)
+    if options.json is not None:
+        with atomically(options.json) as path:
+            path.write_text(json.dumps(table.to_dict(), indent=1) + "\n")
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    from cmlflow.benchmark import multiplicity_benchmark
+
+    multiplicity_benchmark(options.models, options.output, options.events, options.particles, options.seed)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from cmlflow.io import FormatError, read, read_labels
+    from cmlflow.plots.event import event_display
+
+    events = read(options.input, format=options.format)
+    chosen = list(range(min(len(events), 5))) if options.event is None else options.event
+    shown = [events[i] for i in chosen]
+    if options.model is not None:
+        from cmlflow.clusterer import MetricClusterer
+
+        labels: Any = MetricClusterer.load(options.model).predict(shown)
+    else:
+        try:
+            stored = read_labels(options.input, format=options.format)
+            labels = [stored[i] for i in chosen]
+        except FormatError:
+            labels = None
+    event_display(shown, labels, path=options.output)
+    print(f"{len(shown)} events of {options.input} shown in {options.output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cmlflow", description="Clustering of detector point clouds by metric learning."
+    )
+    parser.add_argument("--version", action="version", version=f"cmlflow {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    p = _command(commands, "demo", _demo, "cluster packaged events with the packaged models; a table and a page")
+    p.add_argument("-o", "--output", type=Path, default=Path("cmlflow-demo.html"), help="page (%(default)s)")
+    p.add_argument("-n", "--events", type=_count, default=10, help="events per sample (%(default)s)")
+
+    p = _command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
+    p.add_argument("sample", help="name of a sample, for example compact-em-test; with --geant4 a particle: e-, pi-")
+    p.add_argument("-o", "--output", type=Path, required=True, help="file to write: .parquet, .root; showers .npz")
+    p.add_argument("-n", "--events", type=_count, default=100, help="number of events or showers (%(default)s)")
+    p.add_argument("-s", "--seed", type=int, default=1, help="%(default)s")
+    p.add_argument("-p", "--particles", type=_count, help="particles in every event, in place of the sample's range")
+    p.add_argument("--library", type=Path, help="showers to lay over each other, in place of the packaged ones")
+    p.add_argument("--geant4", action="store_true", help="simulate single showers (extra geant4)")
+    p.add_argument(
+        "--energy", type=float, nargs=2, default=(10.0, 200.0), metavar=("LOW", "HIGH"), help="in GeV, log-uniform"
+    )
+
+    p = _command(commands, "train", _train, "train a model from a recipe or a file of events; continues if interrupted")
+    p.add_argument("source", help="name of a recipe, for example compact-em-supcon, or a file of events")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for checkpoint, log and model")
+    p.add_argument("--validation", type=Path, help="file of events that chooses the epoch")
+    p.add_argument("--tuning", type=Path, help="file of events for the thresholds of the readout")
+    p.add_argument("--head", choices=("supcon", "margin", "oc"), help="what is trained, for a file of events (supcon)")
+    p.add_argument("--library", type=Path, help="showers for the recipe's samples, in place of the packaged ones")
+    p.add_argument("--epochs", dest="max_epochs", type=_count)
+    p.add_argument("--batch-size", type=_count, help="events per step")
+    p.add_argument("--learning-rate", type=float)
+    p.add_argument("--dim", type=_count, help="dimension of the embedding")
+    p.add_argument("--seed", dest="random_state", type=int)
+    p.add_argument("--precision", choices=("float32", "bfloat16", "float16"))
+    p.add_argument("--device", help="cpu, cuda")
+    p.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard (extra tensorboard)")
+
+    p = _command(commands, "tune", _tune, "find the readout's thresholds on an auxiliary sample")
+    p.add_argument("model", help="packaged model or folder")
+    p.add_argument("events", type=Path, help="file of events with truth, used for nothing else")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for the tuned model")
+    p.add_argument("--readout", action="append", help="readout to tune, may be repeated (the model's)")
+    p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
+
+    p = _command(commands, "cluster", _cluster, "cluster the events of a file")
+    _reads_events(p)
+    p.add_argument("-o", "--output", type=Path, required=True, help="file to write: .parquet or .root")
+    p.add_argument("--model", default="compact-em-supcon", help="packaged model or folder (%(default)s)")
+    p.add_argument("--readout", help="in place of the model's")
+    p.add_argument("--device", default="cpu")
+
+    p = _command(
+        commands, "evaluate", _evaluate, "score the clusters in a file, or those of a model, against the truth"
+    )
+    _reads_events(p)
+    p.add_argument("--model", help="packaged model or folder; by default the clusters stored in the file are scored")
+    p.add_argument("--readout", help="in place of the model's")
+    p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
+    p.add_argument("--json", type=Path, help="also write all figures to this file")
+
+    p = _command(commands, "benchmark", _benchmark, "score models with all their readouts by number of particles")
+    p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for scores.json and scores.md")
+    p.add_argument("-n", "--events", type=_count, default=60, help="test events per number of particles (%(default)s)")
+    p.add_argument("-p", "--particles", type=_count, nargs="+", default=(2, 4, 8, 15))
+    p.add_argument("-s", "--seed", type=int, default=1)
+
+    p = _command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
+    _reads_events(p)
+    p.add_argument("-o", "--output", type=Path, default=Path("events.html"), help="page (%(default)s)")
+    p.add_argument("-e", "--event", type=int, nargs="+", help="positions in the file (the first five)")
+    p.add_argument("--model", help="cluster with this packaged model or folder")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _reads_events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, help="file of events: .parquet or .root")
+    parser.add_argument("--format", choices=("parquet", "hgcaltb", "edm4hep"), help="where the file does not tell")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} given, expected 1 or more")
+    return value
+
+
+def _progress(events: Any = None, **settings: Any) -> Any:
+    """A progress bar on terminals, nothing elsewhere."""
+    from tqdm import tqdm
+
+    return tqdm(events, **({"unit": "event"} | settings), disable=not sys.stderr.isatty(), dynamic_ncols=True)
+
+
+def _one_line(err: BaseException) -> str:
+    text = " ".join(str(err).split()) or type(err).__name__
+    return f"missing package: {text}" if isinstance(err, ModuleNotFoundError) else text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
