@@ -110,14 +110,14 @@ def test_bins_of_energy(sample):
 
 
 def test_intervals_hold_their_values_and_follow_the_seed(sample):
-    table = evaluate(*sample, seed=1)
+    table = evaluate(*sample, seed=1, bootstrap=100)
     for name in ("efficiency", "purity", "ratio", "response", "resolution_floor"):
         assert table[name].low <= table[name] <= table[name].high, name
     assert table.purity.low < table.purity.high
-    again, other = evaluate(*sample, seed=1), evaluate(*sample, seed=2)
+    again, other = evaluate(*sample, seed=1, bootstrap=100), evaluate(*sample, seed=2, bootstrap=100)
     assert again.to_dict() == table.to_dict()
     assert tuple(other.purity) != tuple(table.purity)
-    narrow = evaluate(*sample, seed=1, confidence=0.68)
+    narrow = evaluate(*sample, seed=1, bootstrap=100, confidence=0.68)
     assert narrow.purity.high - narrow.purity.low < table.purity.high - table.purity.low
 
 
