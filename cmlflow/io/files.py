@@ -68,7 +68,8 @@ def atomically(path: PathLike) -> Iterator[Path]:
     except OSError as err:
         if err.filename is not None and Path(os.fsdecode(err.filename)) not in (target, temporary):
             raise  # another file's trouble, such as the input that is read while this one is written
-        raise type(err)(err.errno, f"cannot write {target}: {err.strerror or err}") from err
+        message = f"cannot write {target}: {err.strerror or err}"
+        raise (OSError(message) if err.errno is None else OSError(err.errno, message)) from err
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -57,7 +57,7 @@ def open_root(path: Path) -> Any:
     with open(path, "rb") as file:
         if file.read(4) != b"root":
             raise FormatError(f"{path} is no ROOT file")
-    file_handle = guarded(path, "its directory", lambda: uproot.open(path))
+    file_handle = guarded(path, "its directory", lambda: uproot.open(path, handler=uproot.MemmapSource))
     end = int(file_handle.file.fEND)
     if path.stat().st_size < end:
         raise FormatError(f"{path} is cut short: it has {path.stat().st_size} bytes of {end}")

@@ -1,0 +1,258 @@
+import errno
+import os
+import pickle
+import resource
+import tempfile
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cmlflow.io.parquet as module
+from cmlflow.event import Event
+from cmlflow.io import FormatError, read, read_labels, write
+from cmlflow.io.parquet import ParquetEvents, write_parquet
+
+shapes = st.tuples(
+    st.integers(0, 2**31),
+    st.integers(0, 6),
+    st.integers(1, 4),
+    st.booleans(),
+    st.integers(0, 3),
+    st.booleans(),
+    st.none() | st.integers(0, 2**40),
+    st.none() | st.sampled_from(["hgcal", "läb"]),
+)
+
+
+@given(st.lists(shapes, max_size=7), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_round_trip(make_event, assert_equal, drawn, group):
+    events = [make_event(*shape) for shape in drawn]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.parquet"
+        write_parquet(iter(events), path, events_per_group=group)
+        back = read(path)
+        assert len(back) == len(events)
+        for a, b in zip(events, back, strict=True):
+            assert_equal(a, b)
+        assert os.listdir(folder) == ["events.parquet"]
+
+
+def test_labels(tmp_path, make_event):
+    events = [make_event(i, n, 2) for i, n in enumerate((3, 0, 5))]
+    labels = [np.array([0, -1, 4]), np.zeros(0, np.int64), np.arange(5)]
+    write(events, tmp_path / "a.parquet", labels=labels)
+    for want, have in zip(labels, read_labels(tmp_path / "a.parquet"), strict=True):
+        assert have.dtype == np.int64
+        np.testing.assert_array_equal(want, have)
+    write(events, tmp_path / "b.parquet")
+    with pytest.raises(FormatError, match=r"b.parquet holds no cluster labels"):
+        read_labels(tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[0, 1]], "labels of event 0"),
+        ([[0, 1, 2]], "labels for 1 events"),
+        ([[0, 1, 2], [0, 1, 2], [0]], "more label arrays than the 2 events"),
+        ([[0, 1, -2], [0, 1, 2]], "label of hit 2 of event 0 is -2"),
+        ([[0.5, 1, 2], [0, 1, 2]], "expected .3,. integers"),
+    ],
+)
+def test_labels_that_do_not_fit(tmp_path, make_event, labels, message):
+    with pytest.raises(ValueError, match=message):
+        write([make_event(1, 3, 1), make_event(2, 3, 1)], tmp_path / "a.parquet", labels=labels)
+    assert not os.listdir(tmp_path)
+
+
+def test_streams_and_reads_lazily(tmp_path, make_event, monkeypatch):
+    path = tmp_path / "a.parquet"
+    taken = []
+
+    def source():
+        for i in range(20):
+            taken.append(i)
+            yield make_event(i, 4, 1)
+
+    written = []
+    table = module._table
+    monkeypatch.setattr(
+        module, "_table", lambda rows, schema: written.append((len(rows), len(taken))) or table(rows, schema)
+    )
+    write_parquet(source(), path, events_per_group=6)
+    assert written == [(6, 6), (6, 12), (6, 18), (2, 20)]  # each group leaves before the next event is taken
+    groups = []
+    load = ParquetEvents._load
+    monkeypatch.setattr(ParquetEvents, "_load", lambda self, g: groups.append(g) or load(self, g))
+    events = ParquetEvents(path, cache=2)
+    assert not groups
+    assert [events[i].n_hits for i in (0, 5, 19, -20)] == [4] * 4
+    assert groups == [0, 3]
+    assert len(list(events)) == 20
+    assert groups == [0, 3, 1, 2, 3]
+    assert len(events[3:9]) == 6
+    with pytest.raises(IndexError, match="event 20 asked for"):
+        events[20]
+
+
+def test_row_group_by_hits(tmp_path, make_event):
+    write_parquet((make_event(i, 10, 1) for i in range(9)), tmp_path / "a.parquet", hits_per_group=25)
+    assert pq.ParquetFile(tmp_path / "a.parquet").metadata.num_row_groups == 3
+
+
+def test_events_own_writable_arrays_and_pickle(tmp_path, make_event, assert_equal):
+    write([make_event(i, 4, 1) for i in range(3)], tmp_path / "a.parquet")
+    events = ParquetEvents(tmp_path / "a.parquet")
+    e = events[1]
+    for array in (e.position, e.energy, e.layer, e.particle_id, e.deposits.energy):
+        assert array.flags.writeable
+        assert array.base is None or array.base.nbytes <= array.nbytes
+    assert_equal(pickle.loads(pickle.dumps(events))[2], events[2])
+
+
+def test_awkward_reads_the_columns(tmp_path, make_event):
+    events = [make_event(i, i, 1) for i in range(4)]
+    write(events, tmp_path / "a.parquet")
+    array = ak.from_parquet(tmp_path / "a.parquet")
+    assert ak.num(array.hit_energy).to_list() == [0, 1, 2, 3]
+
+
+def minimal(**changes):
+    columns = {f"hit_{a}_cm": [[1.0, 2.0], []] for a in "xyz"} | {"hit_energy": [[1.0, 3.0], []]} | changes
+    return pa.table({k: v for k, v in columns.items() if v is not None})
+
+
+def test_foreign_file_with_the_needed_columns(tmp_path):
+    pq.write_table(minimal(), tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    assert (first.n_hits, second.n_hits, first.n_particles) == (2, 0, 0)
+    assert first.energy.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.table({"a": [1]}), "not written by cmlflow and lacks the columns hit_x_cm, hit_y_cm, hit_z_cm, hit_energy"),
+        (minimal(hit_energy=None), "lacks the columns hit_energy"),
+        (minimal(hit_energy=[1.0, 2.0]), "column hit_energy has type double, expected a list"),
+        (minimal().replace_schema_metadata({"cmlflow_schema": "2"}), "schema version 2, this cmlflow reads up to 1"),
+        (minimal(hit_energy=None).replace_schema_metadata({"cmlflow_schema": "1"}), "lacks the columns hit_energy"),
+    ],
+)
+def test_refused_at_opening(tmp_path, table, message):
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(FormatError, match=message) as caught:
+        read(tmp_path / "a.parquet")
+    assert "a.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hit_energy": [[1.0, float("nan")], []]}, "entry 0: event: energy of hit 1 is nan"),
+        ({"hit_energy": [[1.0, -2.0], []]}, "entry 0: event: energy of hit 1 is -2"),
+        ({"hit_energy": [[1.0], []]}, "entry 0: hit_energy has 1 values, but hit_x_cm has 2"),
+        ({"hit_energy": [[1.0, None], []]}, "column hit_energy holds double or missing values"),
+        ({"hit_energy": [None, []]}, "entry 0: hit_energy is missing"),
+        ({"hit_layer": [[1.5, 2.0], []]}, "column hit_layer holds double"),
+        ({"hit_particle": [[0, -7], []]}, "particle_id of hit 1 is -7"),
+        ({"hit_z_cm": [["a", "b"], []]}, "column hit_z_cm holds string"),
+        ({"number": [7, 8], "hit_y_cm": [[1.0, float("inf")], []]}, "event 7: position of hit 1 is inf"),
+    ],
+)
+def test_refused_when_the_event_is_read(tmp_path, changes, message):
+    pq.write_table(minimal(**changes), tmp_path / "a.parquet")
+    events = read(tmp_path / "a.parquet")
+    with pytest.raises(FormatError, match=message) as caught:
+        events[0]
+    assert "a.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_truncated(tmp_path, make_event, kept):
+    path = tmp_path / "a.parquet"
+    write([make_event(i, 50, 2) for i in range(5)], path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(FormatError, match=r"a.parquet is no Parquet file, or is cut short"):
+        read(path)
+
+
+def test_damaged_inside(tmp_path, make_event):
+    path = tmp_path / "a.parquet"
+    write([make_event(i, 500, 2) for i in range(5)], path)
+    data = bytearray(path.read_bytes())
+    data[100:9000] = b"\xff" * 8900
+    path.write_bytes(bytes(data))
+    with pytest.raises(FormatError, match=r"a.parquet"):
+        list(read(path))
+
+
+class Full:
+    """A file on a disk that is full after some bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_full_disk(tmp_path, make_event, monkeypatch, room):
+    monkeypatch.setattr(module, "open", lambda *how: Full(open(*how), room), raising=False)  # noqa: SIM115
+    with pytest.raises(OSError, match=r"cannot write .*a.parquet: .*No space left") as caught:
+        write_parquet((make_event(i, 50, 2) for i in range(20)), tmp_path / "a.parquet", events_per_group=2)
+    assert caught.value.errno == errno.ENOSPC
+    assert not os.listdir(tmp_path)
+
+
+def test_file_size_limit(tmp_path, make_event):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*a.parquet"):
+            write([make_event(i, 500, 2) for i in range(5)], tmp_path / "a.parquet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not os.listdir(tmp_path)
+
+
+def test_failing_source_leaves_the_old_file(tmp_path, make_event):
+    path = tmp_path / "a.parquet"
+    write([make_event(1, 3, 1)], path)
+    old = path.read_bytes()
+
+    def source():
+        yield make_event(2, 3, 1)
+        raise RuntimeError("the detector is off")
+
+    with pytest.raises(RuntimeError, match="the detector is off"):
+        write_parquet(source(), path, events_per_group=1)
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+def test_values_beyond_32_bits(tmp_path):
+    e = Event([[0, 0, 0]], [1.0], [2**31])
+    with pytest.raises(ValueError, match="event 0: hit_layer has a value of 2147483648"):
+        write([e], tmp_path / "a.parquet")
