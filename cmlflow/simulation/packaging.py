@@ -23,7 +23,9 @@ COMPOSITION: dict[str, tuple[int, ...]] = {
     "validation": (35, 65, 20, 10, 0),
     "train": (900, 1750, 60, 45, 0),
 }
-"""Showers per split and energy band, at most; the splits are served in this order."""
+"""Showers per split and energy band, at most; the splits are served in this order.
+
+Training gets what the others leave: 1,235 electrons and 1,662 pions of 10-100 GeV in the packaged libraries."""
 
 
 def assign(energy: NDArray[np.float32], composition: dict[str, tuple[int, ...]]) -> NDArray[np.int64]:
@@ -74,7 +76,10 @@ def build_packaged(
 
     Notes
     -----
-    Cells below 0.05 MIP are left out. They are about 5 % of the cells of a pion, 1 % of an electron's.
+    Cells below 0.05 MIP are left out: 4 % of the cells of pions of 10-100 GeV, 0.6 % of those of electrons, 10^-6 of
+    the energy. In 150 events of five such showers each (366,000 and 305,000 hits above 0.5 MIP) that lost no hit and
+    changed no label. The rounding of energies (see `ShowerLibrary.save`) lets 2 hits in 10,000 pass the threshold
+    that had been just below it.
     """
     d = detector("hgcal")
     library = ShowerLibrary.concatenate([ShowerLibrary.from_g4(f, pdg_id) for f in files])

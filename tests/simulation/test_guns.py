@@ -65,6 +65,17 @@ def test_epochs_are_fresh_and_reproducible():
     assert same(first, events[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "n_hits", "n_particles", "mip"),
+    [("compact-em", 2919, 4, 22546.9), ("compact-had-test", 8715, 8, 51815.4)],
+)
+def test_events_are_what_they_were(name, n_hits, n_particles, mip):
+    """Trained models and published figures rest on these events: they must not change from version to version."""
+    e = simulate(name, 1, seed=1)[0]
+    assert (e.n_hits, e.n_particles) == (n_hits, n_particles)
+    np.testing.assert_allclose(e.energy.astype(np.float64).sum(), mip, rtol=1e-5)
+
+
 def test_pickle_is_small():
     events = SimulatedEvents("compact-em", 3)
     events[0]

@@ -1,4 +1,6 @@
+import hashlib
 import os
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -24,6 +26,29 @@ def cells(library, i):
     return sorted(zip(s.layer.tolist(), s.ix.tolist(), s.iy.tolist(), s.edep.tolist(), strict=True))
 
 
+SHA256 = {
+    "hgcal-em": "65c451d0c71c061b4c47688414abb9d4e0477af1e5aadf522bd127d6724e587b",
+    "hgcal-had": "803a13ff634564caf2d8f167db7eea6503d1961d459ffc5df93b4160e199325b",
+}
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_is_unchanged(name):
+    """The packaged models were trained, tuned and scored on exactly these showers."""
+    file = resources.files("cmlflow") / "assets" / "showers" / f"{name}.npz"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256[name]
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_fills_its_splits(name):
+    library = ShowerLibrary.packaged(name)
+    for split, wanted in COMPOSITION.items():
+        have = [len(library.find(split, energy_range=(a, np.nextafter(b, 0)))) for a, b in BANDS]
+        assert all(h <= w for h, w in zip(have, wanted, strict=True))
+        assert have == list(wanted) or split == "train"
+    assert len(library.find("train", energy_range=(10, 100))) >= 1200
+
+
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_is_sound(name):
     library = ShowerLibrary.packaged(name)
@@ -35,7 +60,7 @@ def test_packaged_is_sound(name):
     assert library.edep.min() >= 0.049 * detector("hgcal").mip_mev
     shower = np.repeat(np.arange(len(library)), np.diff(library.offset))
     keys = ((shower * 64 + library.layer) * 1024 + library.ix + 512) * 1024 + library.iy + 512
-    assert len(np.unique(keys)) == len(keys)
+    assert (np.diff(np.sort(keys)) > 0).all()
 
 
 @pytest.mark.parametrize("name", PACKAGED)
