@@ -282,7 +282,7 @@ class _Run:
             for name, value in terms.items():
                 if not bool(torch.isfinite(value)):
                     raise FloatingPointError(
-                        f"loss {name} is {float(value)} in step {self.step} for event {event.number} ({event.n_hits} "
+                        f"loss {name} is {value.item()} in step {self.step} for event {event.number} ({event.n_hits} "
                         "hits); a smaller learning_rate or gradient_clip=1 usually helps"
                     )
                 sums[name] = sums.get(name, 0.0) + value
