@@ -82,7 +82,7 @@ def event_bounds(ptr: Tensor | np.ndarray | Sequence[int] | None, n: int) -> lis
     ValueError
         Where they do not rise from 0 to `n`.
     """
-    bounds = [0, n] if ptr is None else torch.as_tensor(ptr, dtype=torch.int64).tolist()
+    bounds = [0, n] if ptr is None else [int(p) for p in (ptr.tolist() if isinstance(ptr, Tensor) else ptr)]
     if not bounds or bounds[0] != 0 or bounds[-1] != n or any(a > b for a, b in itertools.pairwise(bounds)):
         raise ValueError(f"ptr must rise from 0 to the number of points {n}, got {bounds}")
     return bounds
