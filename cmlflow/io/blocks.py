@@ -18,8 +18,8 @@ from cmlflow.io.files import FormatError, PathLike, existing
 class BlockEvents(Sequence[Event], ABC):
     """Events of one file, read in blocks of consecutive events of which the last used ones are kept.
 
-    Opening reads no event. Iterating streams: no more than one new block is held at a time. Each `Event` owns its
-    arrays, so that keeping one does not keep its block. The object can be pickled and survives a fork; the file
+    Opening reads no event. Iterating streams: no more than `cache` blocks are held. Each `Event` owns its arrays, so
+    that keeping one does not keep its block. The object can be pickled and survives a fork; the file
     is opened again where needed.
 
     Parameters
@@ -60,10 +60,9 @@ class BlockEvents(Sequence[Event], ABC):
         if block in self._blocks:
             self._blocks.move_to_end(block)
         else:
-            arrays = self._load(block)
             while len(self._blocks) >= self.cache:
                 self._blocks.popitem(last=False)
-            self._blocks[block] = arrays
+            self._blocks[block] = self._load(block)
         return self._blocks[block]
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from cmlflow.io.podio import collection_ids, collections_of, decode, encodings, 
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 
 TREE = "events"
+_HEADER = "EventHeader/EventHeader.eventNumber"
+_CONTRIBUTIONS = ("Contributions", "Contribution")
 _HIT = ("cellID", "energy", "position.x", "position.y", "position.z", "contributions_begin", "contributions_end")
 _PARTICLE = ("PDG", "generatorStatus", "mass", "momentum.x", "momentum.y", "momentum.z", "parents_begin", "parents_end")
 
@@ -67,6 +69,7 @@ class Edm4hepEvents(BlockEvents):
     ) -> None:
         super().__init__(path, cache)
         tree = self._handle
+        names = {branch.name for branch in tree.branches}
         there = collections_of(tree, "SimCalorimeterHit")
         if isinstance(collections, str):
             collections = [collections]
@@ -83,18 +86,17 @@ class Edm4hepEvents(BlockEvents):
             told = encodings(file, self._ids)
         given = {} if encoding is None else encoding
         self._encoding = told | (dict.fromkeys(self.collections, given) if isinstance(given, str) else dict(given))
-        self._sources = [_Source.of(tree, name, self._ids) for name in self.collections]
+        self._sources = [_Source.of(names, name) for name in self.collections]
         particles = collections_of(tree, "MCParticle")
         self._truth = next((n for n in ("MCParticles", "MCParticle", *particles) if n in particles), None)
         branches = [b for source in self._sources for b in source.branches()]
         self._groups = [[b for b in source.branches() if b.startswith(f"{source.name}/")] for source in self._sources]
         if self._truth is not None:
             own = [f"{self._truth}/{self._truth}.{leaf}" for leaf in _PARTICLE]
-            parents = relation(tree, self._truth, "parents", 0)
+            parents = relation(names, self._truth, "parents", 0)
             self._parents = None if parents is None else f"{parents}/{parents}.index"
             branches += own + ([] if self._parents is None else [self._parents])
-        header = "EventHeader/EventHeader.eventNumber"
-        self._branches = branches + ([header] if header in tree else [])
+        self._branches = branches + ([_HEADER] if "EventHeader" in names else [])
         missing = [b for b in self._branches if b not in tree]
         if missing:
             raise FormatError(f"{self.path}: tree {TREE} lacks the branches {', '.join(missing)}")
@@ -119,7 +121,7 @@ class Edm4hepEvents(BlockEvents):
         particle, particles = self._particles(arrays, i, named)
         energy = np.concatenate([part.energy for part in parts])
         empty = np.setdiff1d(np.arange(len(energy)), hit)
-        header = arrays.get("EventHeader/EventHeader.eventNumber")
+        header = arrays.get(_HEADER)
         return Event(
             np.concatenate([part.position for part in parts]) / 10,
             energy,
@@ -201,12 +203,10 @@ class _Source:
     particle: str | None
 
     @classmethod
-    def of(cls, tree: Any, name: str, ids: dict[str, int]) -> _Source:
-        links = relation(tree, name, "contributions", 0)
-        there = collections_of(tree, "CaloHitContribution")
-        guess = next((c for c in there if c in (f"{name}Contributions", f"{name}Contribution")), None)
-        particle = None if guess is None else relation(tree, guess, "particle", 0)
-        return cls(name, links, guess, particle)
+    def of(cls, branches: Collection[str], name: str) -> _Source:
+        contributions = next((f"{name}{end}" for end in _CONTRIBUTIONS if f"{name}{end}" in branches), None)
+        particle = None if contributions is None else relation(branches, contributions, "particle", 0)
+        return cls(name, relation(branches, name, "contributions", 0), contributions, particle)
 
     def branches(self) -> list[str]:
         out = [f"{self.name}/{self.name}.{leaf}" for leaf in _HIT]

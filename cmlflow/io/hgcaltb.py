@@ -262,7 +262,9 @@ def _merged_row(event: Event, labels: IntArray | None) -> dict[str, NDArray[Any]
 
 def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[str, Any]:
     def jagged(name: str, kind: str) -> Any:
-        flat = np.concatenate([np.zeros(0, kind), *(row[name] for row in rows)])
+        flat = np.concatenate([row[name] for row in rows]) if rows else np.zeros(0, kind)
+        if kind == "i4" and np.abs(flat).max(initial=0) >= 2**31:
+            raise ValueError(f"{name} has a value of {np.abs(flat).max()}, which does not fit 32 bits")
         return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
 
     return {

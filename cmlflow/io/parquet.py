@@ -95,7 +95,10 @@ class ParquetEvents(BlockEvents):
         def family(columns: dict[str, str]) -> list[NDArray[Any]] | None:
             got = [column(n, np.int64 if kind[0] == "i" else np.float32) for n, kind in columns.items()]
             present = [a for a in got if a is not None]
-            return present if len(present) == len(got) else None
+            if present and len(present) < len(got):
+                missing = [n for n, a in zip(columns, got, strict=True) if a is None]
+                raise ValueError(f"{', '.join(missing)} missing, but the columns that belong to it are there")
+            return present or None
 
         d, p, t = (family(columns) for columns in (_DEPOSITS, _PARTICLES, _TRACKS))
         return Event(
@@ -234,6 +237,8 @@ def _arrow(kind: str) -> Any:
 def _open(path: Any) -> Any:
     try:
         return pq.ParquetFile(path)
+    except (PermissionError, FileNotFoundError):
+        raise
     except (pa.ArrowException, OSError) as err:
         raise FormatError(f"{path} is no Parquet file, or is cut short: {_one_line(err)}") from err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import awkward as ak
@@ -24,9 +25,9 @@ def collections_of(tree: Any, kind: str) -> list[str]:
     return out
 
 
-def relation(tree: Any, collection: str, member: str, number: int) -> str | None:
+def relation(branches: Collection[str], collection: str, member: str, number: int) -> str | None:
     """Branch that holds a relation: `_collection_member` since podio 0.17, `collection#number` before."""
-    return next((b for b in (f"_{collection}_{member}", f"{collection}#{number}") if b in tree), None)
+    return next((b for b in (f"_{collection}_{member}", f"{collection}#{number}") if b in branches), None)
 
 
 def collection_ids(file: Any) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ def guarded(path: Path, what: str, read: Callable[[], T]) -> T:
     """What `read` returns; whatever uproot raises on a damaged file becomes one `FormatError`."""
     try:
         return read()
-    except FormatError:
+    except (FormatError, PermissionError, FileNotFoundError, MemoryError):
         raise
     except Exception as err:  # uproot raises zlib, struct, index, value, key and its own errors on damaged files
         reason = " ".join(str(err).split())[:200]
@@ -112,10 +113,16 @@ def check_counts(path: Path, start: int, family: dict[str, Jagged]) -> None:
 
 
 def entry_edges(tree: Any, branches: Iterable[str], step_size: int | str) -> IntArray:
-    """First entry of each block, and the end; `step_size` as in uproot, events or a text such as "64 MB"."""
+    """First entry of each block, and the end; `step_size` is a number of events, or a size such as "64 MB"."""
     total = int(tree.num_entries)
-    names = list(branches)
-    step = step_size if isinstance(step_size, int) else tree.num_entries_for(step_size, filter_name=names)
+    step = step_size
+    if isinstance(step, str):
+        match = re.fullmatch(r"\s*([\d.]+)\s*([kMG])B\s*", step)
+        if match is None:
+            raise ValueError(f"step_size is {step!r}, expected a number of events or a size such as '64 MB'")
+        room = float(match.group(1)) * {"k": 1e3, "M": 1e6, "G": 1e9}[match.group(2)]
+        stored = sum(int(tree[branch].uncompressed_bytes) for branch in branches)
+        step = max(1, min(total, int(room * total / max(stored, 1))))
     if step < 1:
         raise ValueError(f"step_size is {step_size}, expected at least one event")
-    return np.append(np.arange(0, total, max(int(step), 1)), total).astype(np.int64)
+    return np.append(np.arange(0, total, step), total).astype(np.int64)

@@ -18,18 +18,18 @@ class Tree(dict):
 
     def __init__(self, columns, types):
         super().__init__({name: self.branch(name, values) for name, values in columns.items()})
-        self.branches = [SimpleNamespace(name=name, typename=kind) for name, kind in types.items()]
+        tops = dict.fromkeys(name.split("/")[0] for name in columns)
+        self.branches = [SimpleNamespace(name=name, typename=types.get(name, "other")) for name in tops]
         self.num_entries = len(next(iter(columns.values())))
 
     @staticmethod
     def branch(name, values):
         array = ak.values_astype(ak.Array(values), np.float32 if ".energy" in name or "position" in name else np.int64)
-        return SimpleNamespace(
-            typename="list", array=lambda entry_start=None, entry_stop=None, library="ak": array[entry_start:entry_stop]
-        )
 
-    def num_entries_for(self, size, filter_name=None):
-        return self.num_entries
+        def read(entry_start=None, entry_stop=None):
+            return array[entry_start:entry_stop]
+
+        return SimpleNamespace(typename="list", uncompressed_bytes=100, array=read)
 
     def __contains__(self, name):
         return super().__contains__(name) or any(key.startswith(f"{name}/") for key in self)

@@ -223,6 +223,16 @@ def test_options_that_are_wrong(tmp_path, running):
             read(tmp_path / "a.root", **{option: value})
 
 
+def test_blocks_by_size(tmp_path, running):
+    store(tmp_path / "a.root", running)
+    small, all_at_once = HgcaltbEvents(tmp_path / "a.root", step_size="10 kB"), HgcaltbEvents(tmp_path / "a.root")
+    assert 2 <= len(small._edges) - 1 <= 6
+    assert len(all_at_once._edges) == 2
+    assert [e.n_hits for e in small] == [e.n_hits for e in all_at_once]
+    with pytest.raises(ValueError, match="step_size is 'many', expected a number of events or a size"):
+        HgcaltbEvents(tmp_path / "a.root", step_size="many")
+
+
 @pytest.mark.parametrize("branch", ["hit_z", "hit_Edep", "hit_layer", "hit_showerid"])
 def test_missing_branch(tmp_path, running, branch):
     store(tmp_path / "a.root", running, drop=(branch,))
@@ -312,6 +322,12 @@ def test_opening_reads_no_event(tmp_path, running, monkeypatch):
     store(tmp_path / "a.root", running)
     monkeypatch.setattr(module, "read_jagged", lambda *_: pytest.fail("events were read"))
     assert len(read(tmp_path / "a.root")) == 6
+
+
+def test_values_beyond_32_bits(tmp_path):
+    with pytest.raises(ValueError, match="layer has a value of 2147483648"):
+        write([Event([[0, 0, 0]], [1.0], [2**31])], tmp_path / "a.root")
+    assert not os.listdir(tmp_path)
 
 
 def test_empty_event_and_empty_file(tmp_path):

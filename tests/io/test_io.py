@@ -78,8 +78,10 @@ def test_a_file_may_replace_the_one_it_is_made_from(tmp_path):
     assert len(read(tmp_path / "a.parquet")) == 2
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+def run(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_the_import_is_light():

@@ -164,6 +164,7 @@ def test_refused_at_opening(tmp_path, table, message):
         ({"hit_layer": [[1.5, 2.0], []]}, "column hit_layer holds double"),
         ({"hit_particle": [[0, -7], []]}, "particle_id of hit 1 is -7"),
         ({"hit_z_cm": [["a", "b"], []]}, "column hit_z_cm holds string"),
+        ({"deposit_hit": [[0], []], "deposit_energy": [[1.0], []]}, "entry 0: deposit_particle missing"),
         ({"number": [7, 8], "hit_y_cm": [[1.0, float("inf")], []]}, "event 7: position of hit 1 is inf"),
     ],
 )
