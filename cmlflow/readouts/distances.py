@@ -6,12 +6,18 @@ of coordinates that were single precision are exact, so equal distances on a lat
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from cmlflow.readouts.leaves import LEAF, leaves
+
 ROWS = 64
 SPARE = 4
+ROUNDING = 1e-13
+WORTH_BOUNDING = 4096  # points; below, all pairs cost less than the bounds
 
 
 def kth_distance(x: Tensor, k: int) -> Tensor:
@@ -29,36 +35,57 @@ def kth_distance(x: Tensor, k: int) -> Tensor:
 
     Notes
     -----
-    Selecting costs more than multiplying, so each row is first reduced to the minima of blocks of columns: the
-    blocks with the lowest minima hold all the nearest points, and only their entries are sorted. The chosen
-    distances are computed again from differences, which cancellation cannot spoil.
+    A leaf of points looks at the nearest leaves first; that bounds its k-th distances, and leaves beyond the bound
+    are left out. Selecting costs more than multiplying, so each row is then reduced to the minima of blocks of
+    columns: the blocks with the lowest minima hold all the nearest points, and only their entries are sorted. The
+    chosen distances are computed again from differences, which cancellation cannot spoil.
     """
     n = len(x)
     k = min(k, n - 1)
     if k < 1:
         return x.new_zeros(n)
-    x = x - x[0]
     wanted = min(k + 1 + SPARE, n)
+    cloud = leaves(x)
+    x = cloud.x
+    half_square = 0.5 * (x * x).sum(1)
+    rounding = ROUNDING * (1.0 + float(half_square.max()))
+    n_first = 1 + -(-2 * wanted // LEAF)
+    result = x.new_empty(n)
+    for leaf, (start, stop) in enumerate(itertools.pairwise(cloud.bounds)):
+        rows = x[start:stop]
+        needed = torch.ones(len(cloud.radius), dtype=torch.bool, device=x.device)
+        if n > WORTH_BOUNDING and n_first < len(needed):
+            gap = cloud.gap(rows)
+            first = torch.zeros_like(needed)
+            first[(cloud.centre - cloud.centre[leaf]).square().sum(1).topk(n_first, largest=False).indices] = True
+            some = cloud.members(first)
+            key = torch.addmm(half_square[some][None], rows, x[some].T, alpha=-1)
+            bound = key.kthvalue(k + 1, dim=1).values + half_square[start:stop]
+            needed = first | (gap <= (2 * (bound.clamp(min=0) + rounding)).sqrt()[:, None]).any(0)
+        columns = cloud.members(needed)
+        chosen = columns[_smallest(rows, x[columns], half_square[columns], wanted)]
+        squared = (x[chosen] - rows[:, None]).square().sum(2)
+        itself = chosen == torch.arange(start, stop, device=x.device)[:, None]
+        squared[itself] = float("inf")
+        result[cloud.order[start:stop]] = squared.kthvalue(k, dim=1).values.sqrt()
+    return result
+
+
+def _smallest(rows: Tensor, x: Tensor, half_square: Tensor, wanted: int) -> Tensor:
+    """The `wanted` nearest points of each row, in any order: the lowest block minima name the blocks that hold them."""
+    n = len(x)
     per_block = max(1, round((n / wanted) ** 0.5))
     n_blocks = -(-n // per_block)
     missing = n_blocks * per_block - n
-    half_square = pad(0.5 * (x * x).sum(1), (0, missing), value=float("inf"))
-    columns = pad(x.T, (0, missing)).contiguous()
+    half_square = pad(half_square, (0, missing), value=float("inf"))
+    key = torch.addmm(half_square[None], rows, pad(x, (0, 0, 0, missing)).T, alpha=-1)
+    minima = key.view(len(rows), per_block, n_blocks).amin(1)
+    blocks = minima.topk(wanted, largest=False, sorted=False).indices
     step = torch.arange(per_block, device=x.device) * n_blocks
-    result = x.new_empty(n)
-    for start in range(0, n, ROWS):
-        rows = x[start : start + ROWS]
-        key = torch.addmm(half_square[None], rows, columns, alpha=-1)
-        minima = key.view(len(rows), per_block, n_blocks).amin(1)
-        blocks = minima.topk(wanted, largest=False, sorted=False).indices
-        candidates = (blocks[:, :, None] + step).flatten(1)
-        best = key.gather(1, candidates).topk(wanted, largest=False, sorted=False).indices
-        chosen = candidates.gather(1, best)
-        squared = (x[chosen] - rows[:, None]).square().sum(2)
-        itself = chosen == torch.arange(start, start + len(rows), device=x.device)[:, None]
-        squared[itself] = float("inf")
-        result[start : start + ROWS] = squared.kthvalue(k, dim=1).values.sqrt()
-    return result
+    candidates = (blocks[:, :, None] + step).flatten(1)
+    best = key.gather(1, candidates).topk(wanted, largest=False, sorted=False).indices
+    nearest_columns: Tensor = candidates.gather(1, best)
+    return nearest_columns
 
 
 def nearest(queries: Tensor, x: Tensor) -> Tensor:
@@ -100,25 +127,31 @@ def local_sum(x: Tensor, weight: Tensor, radius: float, falling: bool = False) -
 
     Notes
     -----
-    Every pair is looked at once: a tile of rows meets the columns from its own first one on.
+    Every pair of leaves within reach is looked at once, for both sides.
     """
     n = len(x)
-    x = x - x[:1]
-    half_square = 0.5 * (x * x).sum(1)
-    limit = 0.5 * radius**2 + 1e-14 * (1.0 + float(half_square.max())) if n else 0.0
-    columns = x.T.contiguous()
     result = x.new_zeros(n)
-    for start in range(0, n, ROWS):
-        stop = min(start + ROWS, n)
-        half = torch.addmm(half_square[None, start:], x[start:stop], columns[:, start:], alpha=-1)
+    if n == 0:
+        return result
+    cloud = leaves(x)
+    x, weight = cloud.x, weight[cloud.order]
+    half_square = 0.5 * (x * x).sum(1)
+    limit = 0.5 * radius**2 + ROUNDING * (1.0 + float(half_square.max()))
+    reach = (2 * limit) ** 0.5
+    for leaf, (start, stop) in enumerate(itertools.pairwise(cloud.bounds)):
+        rows, n_rows = x[start:stop], stop - start
+        needed = (cloud.gap(rows) <= reach).any(0)
+        needed[:leaf] = False
+        columns = cloud.members(needed)
+        half = torch.addmm(half_square[columns][None], rows, x[columns].T, alpha=-1)
         half += half_square[start:stop, None]
         near = (half <= limit).to(x.dtype)
         if falling:
             near *= torch.exp(half.clamp_(min=0).mul_(-2.0 / radius**2))
-        near[:, : stop - start].fill_diagonal_(0.0)
-        result[start:stop] += near @ weight[start:]
-        result[stop:] += weight[start:stop] @ near[:, stop - start :]
-    return result
+        near[:, :n_rows].fill_diagonal_(0.0)
+        result[start:stop] += near @ weight[columns]
+        result[columns[n_rows:]] += weight[start:stop] @ near[:, n_rows:]
+    return torch.empty_like(result).scatter_(0, cloud.order, result)
 
 
 def nearest_before(x: Tensor) -> tuple[Tensor, Tensor]:

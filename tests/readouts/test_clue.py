@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -62,6 +62,7 @@ CLOUD = st.integers(0, 14).flatmap(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(CLOUD, st.sampled_from([1.0, 1.5, 2.0]), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([None, 0.5, 1.0]))
 def test_equals_the_twin_where_everything_ties(cloud, radius, link, outlier):
     x, energy = cloud
@@ -69,6 +70,19 @@ def test_equals_the_twin_where_everything_ties(cloud, radius, link, outlier):
     np.testing.assert_array_equal(labels, twin(x, energy, radius, link, 2.0, outlier))
 
 
+@pytest.mark.parametrize("kernel", ["flat", "gaussian"])
+def test_density_of_many_points_equals_the_full_matrix(blobs, kernel):
+    z = blobs(700, spread=0.05)
+    energy = np.random.default_rng(0).random(700)
+    links = clue_links(z, energy, 0.2, kernel=kernel)
+    gap = np.sqrt(((unit(z)[:, None] - unit(z)[None]) ** 2).sum(2))
+    weight = np.where(gap <= 0.2, 0.5 if kernel == "flat" else np.exp(-((gap / 0.2) ** 2)), 0)
+    np.fill_diagonal(weight, 1)
+    np.testing.assert_allclose(links.density, (weight @ energy)[links.order], rtol=1e-10)
+    assert np.all(np.diff(links.density) <= 0)
+
+
+@settings(deadline=None, max_examples=60)
 @given(CLOUD, st.permutations(range(14)))
 def test_does_not_depend_on_the_order_of_hits(cloud, permutation):
     x, energy = cloud

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -32,6 +32,7 @@ def test_scores_and_labels_equal_the_twin(greedy_twin, blobs, n, k):
         np.testing.assert_array_equal(labels, greedy_twin(unit, scores, threshold, radius))
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 14).flatmap(lambda n: hnp.arrays(np.float32, (n, 2), elements=st.integers(-3, 3).map(float))),
     st.integers(1, 5),
@@ -49,6 +50,16 @@ def test_kth_distance_equals_the_full_matrix(n, dim):
     full = (x[:, None] - x[None]).square().sum(2).sqrt().sort(1).values
     for k in (1, 24, n - 1, n + 5):
         torch.testing.assert_close(kth_distance(x, k), full[:, min(k, n - 1)], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("spread", [0.02, 1.0])
+def test_kth_distance_of_many_points(blobs, spread):
+    """Enough points for far leaves to be left out, where there are any."""
+    x = torch.from_numpy(blobs(5000, spread=spread)).double()
+    some = torch.arange(0, 5000, 50)
+    full = torch.cdist(x[some], x, compute_mode="donot_use_mm_for_euclid_dist").sort(1).values
+    for k in (1, 24, 60, 300):
+        torch.testing.assert_close(kth_distance(x, k)[some], full[:, k], rtol=1e-12, atol=0)
 
 
 def test_close_points_keep_their_digits():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,6 +14,7 @@ LATTICE = st.integers(0, 14).flatmap(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(LATTICE, st.sampled_from([-1.0, 0.0, 0.3, 0.5, 2.0]), st.sampled_from([0.0, 1.0, 1.5, 2.0, 5.0]))
 def test_equals_the_hit_by_hit_twin_where_everything_ties(greedy_twin, cloud, threshold, radius):
     x, score = cloud
@@ -33,6 +34,7 @@ def test_equals_the_twin_on_random_points(greedy_twin, seed):
         )
 
 
+@settings(deadline=None, max_examples=60)
 @given(LATTICE, st.permutations(range(14)))
 def test_does_not_depend_on_the_order_of_hits(cloud, permutation):
     x, score = cloud
