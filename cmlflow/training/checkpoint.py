@@ -40,9 +40,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         Where the file is not a checkpoint.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as err:
         raise ValueError(f"{path}: not a checkpoint of cmlflow ({err})") from err
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: not a checkpoint of cmlflow (holds a {type(state).__name__})")
     return state

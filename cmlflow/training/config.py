@@ -63,8 +63,14 @@ class TrainingConfig:
         for name in ("max_epochs", "batch_size", "hits_per_batch", "step_epochs", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}, expected a positive number")
+        for name in ("learning_rate", "step_factor", "gradient_clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}, expected a positive number")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is {self.patience}, expected 1 or more epochs, or None")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected 0 or more")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {SCHEDULES}")
         if self.precision not in PRECISIONS:
