@@ -40,6 +40,11 @@ def existing(path: PathLike) -> Path:
     return file
 
 
+def one_line(err: BaseException) -> str:
+    """What an error says, on one line and not too long."""
+    return " ".join(str(err).split())[:200]
+
+
 @contextmanager
 def atomically(path: PathLike) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends, and is removed where it fails.

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from cmlflow.event import Deposits, Event, IntArray, Particles
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.files import PathLike, atomically, existing, paired
-from cmlflow.io.root import Jagged, check_counts, entry_edges, open_tree, read_jagged
+from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
 
 TREE = "HGCALTBout"
+DETECTOR = "cmlflow_detector"
 MIP_MEV = 0.08925
 REQUIRED = ("hit_x", "hit_y", "hit_z", "hit_Edep", "hit_layer", "hit_showerid")
 OPTIONAL = ("hit_purity", "hit_detector", "hit_trackid")
@@ -45,7 +46,8 @@ class HgcaltbEvents(BlockEvents):
         reverse. "auto" looks at `hit_trackid`, where primaries have the numbers 1..n of their entries, and takes "same"
         where there are no track numbers.
     detector : str, optional
-        Name of the geometry; ``"hgcal"`` for merged cells by default, ``"hgcal-testbeam"`` for raw steps.
+        Name of the geometry; by default what `write_hgcaltb` kept, otherwise ``"hgcal"`` for merged cells and
+        ``"hgcal-testbeam"`` for raw steps.
     step_size : int or str, default "64 MB"
         Events per block, or the memory a block may take.
     cache : int, default 2
@@ -87,7 +89,10 @@ class HgcaltbEvents(BlockEvents):
         if threshold is not None and not threshold >= 0:
             raise ValueError(f"threshold is {threshold} MIP, expected 0 or above")
         self._asked: tuple[Variant | None, Order] = (variant, primary_order)
-        self._threshold, self._detector = threshold, detector
+        self._threshold, self._named = threshold, detector
+        with open_root(self.path) as file:
+            if detector is None and DETECTOR in file:  # only in files of our own
+                self._named = str(file[DETECTOR])
         tree = self._handle
         self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES) if b in tree]
         self._edges = entry_edges(tree, self._branches, step_size)
@@ -142,7 +147,7 @@ class HgcaltbEvents(BlockEvents):
         steps = plan.variant == "steps"
         given: dict[str, Any] = {
             "particles": particles,
-            "detector": self._detector or ("hgcal-testbeam" if steps else "hgcal"),
+            "detector": ("hgcal-testbeam" if steps else "hgcal") if self._named is None else self._named or None,
             "number": None if number < 0 else number,
         }
         threshold = (0.5 if steps else 0.0) if self._threshold is None else self._threshold
@@ -214,9 +219,9 @@ def read_hgcaltb_labels(path: PathLike) -> list[IntArray]:
 def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[ArrayLike] | None = None) -> None:
     """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
 
-    The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks, directions
-    and the name of the detector are lost. Energies are converted from MIP and GeV to MeV; reading gives back the
-    same float32 values.
+    The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks and
+    directions are lost. Energies are converted from MIP and GeV to MeV; reading gives back the same float32 values. The
+    name of the detector is kept beside the tree where all events have the same.
 
     Parameters
     ----------
@@ -240,13 +245,17 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
         rows: list[dict[str, NDArray[Any]]] = []
         tree = file.mktree(TREE, _basket(rows, kinds), title="events of cmlflow, merged cells")
+        detectors: set[str] = set()
         for _, event, row in paired(events, labels):
             rows.append(_merged_row(event, row))
+            detectors.add(event.detector or "")
             if len(rows) >= EVENTS_PER_BASKET:
                 tree.extend(_basket(rows, kinds))
                 rows = []
         if rows:
             tree.extend(_basket(rows, kinds))
+        if len(detectors) == 1:
+            file[DETECTOR] = detectors.pop()
 
 
 def _merged_row(event: Event, labels: IntArray | None) -> dict[str, NDArray[Any]]:

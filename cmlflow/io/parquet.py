@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Deposits, Event, IntArray, Particles, Tracks
 from cmlflow.io.blocks import BlockEvents
-from cmlflow.io.files import FormatError, PathLike, atomically, existing, paired
+from cmlflow.io.files import FormatError, PathLike, atomically, existing, one_line, paired
 
 SCHEMA_KEY = b"cmlflow_schema"
 SCHEMA_VERSION = 1
@@ -239,8 +239,8 @@ def _open(path: Any) -> Any:
         return pq.ParquetFile(path)
     except (PermissionError, FileNotFoundError):
         raise
-    except (pa.ArrowException, OSError) as err:
-        raise FormatError(f"{path} is no Parquet file, or is cut short: {_one_line(err)}") from err
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise FormatError(f"{path} is no Parquet file, or is cut short: {one_line(err)}") from err
 
 
 def _check_schema(path: Any, schema: Any) -> None:
@@ -259,20 +259,17 @@ def _check_schema(path: Any, schema: Any) -> None:
         )
     elif missing:
         raise FormatError(f"{path} lacks the columns {', '.join(missing)}")
-    for name in schema.names:
-        if name in _KIND and not (pa.types.is_list(schema.field(name).type) or _large(schema.field(name).type)):
-            raise FormatError(f"{path}: column {name} has type {schema.field(name).type}, expected a list per event")
-
-
-def _large(kind: Any) -> bool:
-    return bool(pa.types.is_large_list(kind))
+    for name in _KIND.keys() & set(schema.names):
+        kind = schema.field(name).type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+            raise FormatError(f"{path}: column {name} has type {kind}, expected a list per event")
 
 
 def _read_group(path: Any, handle: Any, group: int, columns: list[str]) -> Any:
     try:
         return handle.read_row_group(group, columns=columns)
-    except (pa.ArrowException, OSError) as err:
-        raise FormatError(f"{path}: row group {group} cannot be read, the file is damaged: {_one_line(err)}") from err
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise FormatError(f"{path}: row group {group} cannot be read, the file is damaged: {one_line(err)}") from err
 
 
 def _lists(path: Any, table: Any, name: str, first: int) -> _Lists:
@@ -294,19 +291,11 @@ def _lists(path: Any, table: Any, name: str, first: int) -> _Lists:
 
 def _check_lengths(path: Any, first: int, family: dict[str, _Lists]) -> None:
     """Every column of a family has as many entries as the first one, event by event, or none at all."""
-    lead: tuple[str, _Lists] | None = None
-    for name, column in family.items():
-        if lead is None:
-            lead = (name, column)
-            continue
-        differ = (np.diff(column.offsets) != np.diff(lead[1].offsets)) & column.valid & lead[1].valid
+    names = list(family)
+    for name in names[1:]:
+        a, b = family[name], family[names[0]]
+        have, want = np.diff(a.offsets), np.diff(b.offsets)
+        differ = (have != want) & a.valid & b.valid
         if differ.any():
             i = int(np.flatnonzero(differ)[0])
-            raise FormatError(
-                f"{path}, entry {first + i}: {name} has {np.diff(column.offsets)[i]} values, "
-                f"but {lead[0]} has {np.diff(lead[1].offsets)[i]}"
-            )
-
-
-def _one_line(err: BaseException) -> str:
-    return " ".join(str(err).split())[:200]
+            raise FormatError(f"{path}, entry {first + i}: {name} has {have[i]} values, but {names[0]} has {want[i]}")

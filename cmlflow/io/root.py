@@ -15,7 +15,7 @@ import uproot
 from numpy.typing import NDArray
 
 from cmlflow.event import IntArray
-from cmlflow.io.files import FormatError
+from cmlflow.io.files import FormatError, one_line
 
 T = TypeVar("T")
 
@@ -43,8 +43,7 @@ def guarded(path: Path, what: str, read: Callable[[], T]) -> T:
     except (FormatError, PermissionError, FileNotFoundError, MemoryError):
         raise
     except Exception as err:  # uproot raises zlib, struct, index, value, key and its own errors on damaged files
-        reason = " ".join(str(err).split())[:200]
-        raise FormatError(f"{path}: {what} cannot be read, the file is damaged or cut short: {reason}") from err
+        raise FormatError(f"{path}: {what} cannot be read, the file is damaged or cut short: {one_line(err)}") from err
 
 
 def open_root(path: Path) -> Any:

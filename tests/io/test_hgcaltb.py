@@ -324,6 +324,15 @@ def test_opening_reads_no_event(tmp_path, running, monkeypatch):
     assert len(read(tmp_path / "a.root")) == 6
 
 
+@pytest.mark.parametrize(
+    ("names", "want"), [(["slab"], "slab"), ([None, None], None), (["slab", "hgcal"], "hgcal"), ([], "hgcal")]
+)
+def test_detector(tmp_path, make_event, names, want):
+    write([make_event(i, 2, 1, detector=name) for i, name in enumerate(names)], tmp_path / "a.root")
+    assert {e.detector for e in read(tmp_path / "a.root")} == ({want} if names else set())
+    assert {e.detector for e in read(tmp_path / "a.root", detector="mine")} == ({"mine"} if names else set())
+
+
 def test_values_beyond_32_bits(tmp_path):
     with pytest.raises(ValueError, match="layer has a value of 2147483648"):
         write([Event([[0, 0, 0]], [1.0], [2**31])], tmp_path / "a.root")
