@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("cmlflow: interrupted", file=sys.stderr)
         return 130
@@ -155,6 +156,8 @@ def _show(options: argparse.Namespace) -> None:
 
     events = read(options.input, format=options.format)
     chosen = list(range(min(len(events), 5))) if options.event is None else options.event
+    if absent := [i for i in chosen if not 0 <= i < len(events)]:
+        raise ValueError(f"{options.input} has events 0..{len(events) - 1}, event {absent[0]} is asked for")
     shown = [events[i] for i in chosen]
     if options.model is not None:
         from cmlflow.clusterer import MetricClusterer
