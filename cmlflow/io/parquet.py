@@ -143,7 +143,8 @@ def write_parquet(
         Where labels do not fit the events, or something is not an `Event`.
     """
     kinds = {n: k for n, k in _KIND.items() if labels is not None or n not in _CLUSTER}
-    fields = [pa.field(n, pa.list_(pa.field("element", _arrow(k), nullable=False))) for n, k in kinds.items()]
+    types = {k: pa.field("element", pa.from_numpy_dtype(np.dtype(k)), nullable=False) for k in set(kinds.values())}
+    fields = [pa.field(n, pa.list_(types[k])) for n, k in kinds.items()]
     scalars = [pa.field("number", pa.int64()), pa.field("detector", pa.string())]
     schema = pa.schema(scalars + fields, metadata={SCHEMA_KEY: str(SCHEMA_VERSION)})
     with atomically(path) as temporary, open(temporary, "wb") as sink:
@@ -228,10 +229,6 @@ def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
         )
         arrays.append(lists)
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _arrow(kind: str) -> Any:
-    return pa.from_numpy_dtype(np.dtype(kind))
 
 
 def _open(path: Any) -> Any:
