@@ -158,6 +158,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         names = ["max_epochs", "batch_size", "learning_rate", "schedule", "gradient_clip", "patience"]
         names += ["hits_per_batch", "precision", "augment"]
         config = TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
+        build_readout(self.readout)  # a wrong name is better known before training than after
         network = self._new_network()
         _fit_scaling(network, sample)
         self.network_ = network

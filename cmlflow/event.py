@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Any, overload
 
 import numpy as np
@@ -300,6 +301,8 @@ def as_events(events: Event | Sequence[Event] | Iterable[Event]) -> Sequence[Eve
     """
     if isinstance(events, Event):
         raise TypeError("one Event given where several are taken: pass [event]")
+    if isinstance(events, (str, bytes, PathLike)):
+        raise TypeError(f"{events!r} given where events are taken: read the file with cmlflow.read")
     sequence: Sequence[Event] = events if isinstance(events, Sequence) else list(events)
     if isinstance(sequence, (list, tuple)):
         for i, e in enumerate(sequence):

@@ -66,6 +66,9 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
     try:
         config = json.loads((folder / "config.json").read_text())
         found = config["format"]
+        parameters, thresholds = config.get("parameters"), config.get("thresholds")
+        if found == FORMAT and not (isinstance(parameters, dict) and isinstance(thresholds, dict)):
+            raise ValueError("parameters and thresholds must be objects")
     except (ValueError, KeyError, TypeError) as err:
         raise ValueError(f"{folder / 'config.json'}: not the configuration of a cmlflow model ({err!r})") from err
     if found != FORMAT:
@@ -77,7 +80,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
         weights = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError) as err:
         raise ValueError(f"{folder / 'weights.safetensors'}: cannot be read ({err})") from err
-    return config["parameters"], config["thresholds"], weights
+    return parameters, thresholds, weights
 
 
 def replace_files(writers: dict[Path, Callable[[Path], Any]]) -> None:

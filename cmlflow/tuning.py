@@ -11,6 +11,7 @@ import numpy as np
 
 from cmlflow.event import Event
 from cmlflow.metrics import reconstruction_metrics
+from cmlflow.readouts import sweep
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def tune_readout(
 
     Parameters
     ----------
-    readout : readout
-        Gives the grid (`tuning_grid`) and evaluates many settings on one event (`sweep`).
+    readout : readout or scikit-learn clusterer
+        Gives the grid, if it has a method `tuning_grid`.
     points : sequence of ndarray
         What the readout works on, one array per event.
     events : sequence of Event
@@ -72,7 +73,16 @@ def tune_readout(
     Returns
     -------
     Tuning
+
+    Raises
+    ------
+    ValueError
+        No grid, an unknown parameter, or a sample on which no setting has an efficiency, purity and ratio.
     """
+    if not len(events):
+        raise ValueError("events: there is none to tune on")
+    if not grid and not hasattr(readout, "tuning_grid"):
+        raise ValueError(f"grid: {type(readout).__name__} has none of its own, needs {{parameter: values}}")
     values: dict[str, Sequence[Any]] = {
         name: [x.item() if isinstance(x, np.generic) else x for x in v]
         for name, v in (grid or readout.tuning_grid()).items()
@@ -84,6 +94,8 @@ def tune_readout(
         table += _scores(readout, points, events, settings, preset)
         best = min(table, key=lambda row: row["distance"])
         values = {name: _between(v, best[name]) for name, v in values.items()}
+    if best["distance"] == float("inf"):
+        raise ValueError(f"events: no setting could be scored on these {len(events)} events; is there truth in them?")
     return Tuning({name: best[name] for name in values}, best["distance"], table)
 
 
@@ -92,9 +104,10 @@ def _scores(
 ) -> list[dict[str, Any]]:
     labels: list[list[np.ndarray]] = [[] for _ in settings]
     for x, event in zip(points, events, strict=True):
-        energy = event.energy if readout.uses_energy else None
-        for mine, found in zip(labels, readout.sweep(x, settings, sample_weight=energy), strict=True):
-            mine.append(found)
+        energy = event.energy if getattr(readout, "uses_energy", False) else None
+        found = sweep(readout, x, settings, sample_weight=energy) if len(x) else [np.empty(0, np.int64)] * len(settings)
+        for mine, one in zip(labels, found, strict=True):
+            mine.append(one)
     rows = []
     for setting, found_labels in zip(settings, labels, strict=True):
         m = reconstruction_metrics(events, found_labels, preset=preset)

@@ -1,0 +1,422 @@
+"""MetricClusterer: fit, predict, transform, tune, save and load."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.cluster import DBSCAN
+
+from cmlflow import Event, EventStore, MetricClusterer
+from cmlflow.losses import SupCon
+from cmlflow.readouts import Density
+
+SMALL = {"dim": 4, "k": 6, "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
+
+
+def blobs(n_events, seed=0, n_hits=40, n_particles=3, number=0):
+    """Events of well separated gaussian clouds of hits in three dimensions."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for i in range(n_events):
+        ids = rng.permutation(np.arange(n_hits) % n_particles)
+        angle = rng.uniform(0, 6) + np.arange(n_particles) * 2 * np.pi / n_particles
+        centre = np.stack([15 * np.cos(angle), 15 * np.sin(angle), np.full(n_particles, 345.0)], 1)
+        position = centre[ids] + rng.normal(size=(n_hits, 3)) * [1.5, 1.5, 8]
+        layer = np.clip((position[:, 2] - 319.8) / 2.5, 1, 50).astype(int)
+        energy = np.array([50.0, 80.0, 60.0, 90.0])[:n_particles]
+        direction = centre / np.linalg.norm(centre, axis=1, keepdims=True)
+        particles = np.full(n_particles, 11), energy, direction
+        hit_energy = rng.exponential(5, n_hits) + 0.5
+        events.append(Event(position, hit_energy, layer, ids, number=number + i, particles=particles))
+    return events
+
+
+def permuted(event, seed=0):
+    order = np.random.default_rng(seed).permutation(event.n_hits)
+    return order, Event(event.position[order], event.energy[order], event.layer[order], event.particle_id[order])
+
+
+def same_clusters(a, b):
+    """Whether two labellings are the same partition, noise included."""
+    return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist())) == len(set(b.tolist())) and (
+        np.array_equal(a == -1, b == -1)
+    )
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """One fitted model per head; tests must leave them as they are."""
+    train = blobs(16, seed=1)
+    return {
+        head: MetricClusterer(head=head, **SMALL).fit(train, validation=blobs(4, seed=2)) for head in ("supcon", "oc")
+    }
+
+
+@pytest.fixture
+def model(trained, tmp_path):
+    """A copy of the fitted supcon model."""
+    trained["supcon"].save(tmp_path / "copy")
+    return MetricClusterer.load(tmp_path / "copy")
+
+
+def test_separates_what_is_separate():
+    events = blobs(10, seed=3)
+    model = MetricClusterer(**SMALL | {"max_epochs": 20}, readout="ward").fit(blobs(16, seed=1))
+    model.tune(blobs(6, seed=4))
+    right = [same_clusters(found, e.particle_id) for found, e in zip(model.predict(events), events, strict=True)]
+    assert sum(right) >= 8
+
+
+@pytest.mark.parametrize("readout", ["density", "ward", "clue", "hdbscan"])
+def test_labels_of_every_readout(model, readout):
+    events = blobs(3, seed=5)
+    labels = model.set_params(readout=readout).predict(events)
+    assert [x.shape for x in labels] == [(40,)] * 3
+    for x in labels:
+        assert x.dtype == np.int64
+        assert set(x.tolist()) - {-1} == set(range(x.max() + 1))
+
+
+def test_transform_gives_unit_vectors_for_supcon_and_raw_coordinates_for_oc(trained):
+    events = blobs(3, seed=5)
+    for head, unit in (("supcon", True), ("oc", False)):
+        z = trained[head].transform(events)
+        assert [x.shape for x in z] == [(40, 4)] * 3
+        assert all(x.dtype == np.float32 for x in z)
+        np.testing.assert_array_equal(np.allclose(np.linalg.norm(np.concatenate(z), axis=1), 1, atol=1e-6), unit)
+
+
+def test_oc_readouts(trained, tmp_path):
+    trained["oc"].save(tmp_path)
+    model = MetricClusterer.load(tmp_path, readout="condensation")
+    events = blobs(3, seed=5)
+    labels = model.predict(events)
+    assert all((x >= 0).all() for x in labels)
+    model.tune(blobs(3, seed=6), readouts=["condensation", "density"])
+    assert set(model.thresholds_) == {"condensation", "density"}
+    assert set(model.thresholds_["condensation"]) == {"threshold", "radius"}
+
+
+def test_oc_readout_needs_the_oc_head(model):
+    with pytest.raises(ValueError, match="'condensation' needs beta, which the head 'supcon' does not give"):
+        model.set_params(readout="condensation").predict(blobs(1))
+
+
+def test_same_seed_same_weights_and_labels():
+    train, events = blobs(6), blobs(2, seed=5)
+    first, second, other = (
+        MetricClusterer(**SMALL | {"max_epochs": 2}, random_state=seed).fit(train) for seed in (0, 0, 1)
+    )
+    a, b, c = (m.network_.state_dict() for m in (first, second, other))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+    assert all(np.array_equal(x, y) for x, y in zip(first.predict(events), second.predict(events), strict=True))
+
+
+def test_heads_start_from_the_same_backbone():
+    states = [
+        MetricClusterer(head=head, random_state=3)._new_network().backbone.state_dict()
+        for head in ("supcon", "oc", "margin")
+    ]
+    assert all(torch.equal(states[0][name], s[name]) for s in states[1:] for name in s)
+
+
+def test_order_of_hits_does_not_matter(trained):
+    for event in blobs(3, seed=7):
+        order, other = permuted(event)
+        for model in trained.values():
+            np.testing.assert_array_equal(model.transform([event])[0][order], model.transform([other])[0])
+            assert same_clusters(model.predict([event])[0][order], model.predict([other])[0])
+
+
+def test_other_events_of_the_sample_do_not_matter(model):
+    events = blobs(4, seed=7)
+    together = model.predict(events)
+    for event, labels in zip(events, together, strict=True):
+        np.testing.assert_array_equal(model.predict([event])[0], labels)
+    for labels, expected in zip(model.predict(events[::-1]), together[::-1], strict=True):
+        np.testing.assert_array_equal(labels, expected)
+
+
+def test_empty_one_hit_and_one_particle_events(trained):
+    events = [
+        Event(np.empty((0, 3)), []),
+        Event([[0, 0, 330]], [1.0], [3], [0]),
+        Event([[0, 0, 330]] * 3, [1.0] * 3),
+        blobs(1, n_particles=1)[0],
+    ]
+    for model in trained.values():
+        for readout in ("density", "ward", "clue", "hdbscan"):
+            m = clone(model).set_params(readout=readout)
+            m.network_ = model.network_
+            labels = m.predict(events)
+            assert [len(x) for x in labels] == [0, 1, 3, 40]
+            assert labels[0].dtype == np.int64
+        assert [z.shape for z in model.transform(events)] == [(0, 4), (1, 4), (3, 4), (40, 4)]
+
+
+def test_training_with_empty_and_tiny_events():
+    events = [Event(np.empty((0, 3)), []), Event([[0, 0, 330]], [1.0], [3], [0]), *blobs(3)]
+    model = MetricClusterer(**SMALL | {"max_epochs": 1}).fit(events, validation=events)
+    assert model.history_.best_epoch == 1
+
+
+def test_lists_stores_and_generators_are_alike(model):
+    events = blobs(3, seed=5)
+    expected = model.predict(events)
+    for given in (tuple(events), EventStore(events), EventStore(events)[:], (e for e in events)):
+        for found, wanted in zip(model.predict(given), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    fits = [
+        MetricClusterer(**SMALL | {"max_epochs": 1}).fit(given) for given in (events, EventStore(events), iter(events))
+    ]
+    for other in fits[1:]:
+        assert all(torch.equal(v, other.network_.state_dict()[k]) for k, v in fits[0].network_.state_dict().items())
+
+
+def test_predict_all_runs_every_readout_on_the_same_embeddings(model):
+    events = blobs(2, seed=5)
+    z, labels = model.predict_all(events, ["density", "ward"])
+    np.testing.assert_array_equal(z[1], model.transform(events)[1])
+    for name, found in labels.items():
+        np.testing.assert_array_equal(found[0], model.set_params(readout=name).predict(events)[0])
+
+
+def test_tuning_keeps_the_best_setting(model):
+    tuning = model.tune(blobs(4, seed=8), readouts=["density", "ward"])
+    for name, result in tuning.items():
+        best = min(result.table, key=lambda row: row["distance"])
+        assert (result.best | {"distance": result.distance}).items() <= best.items()
+        assert model.thresholds_[name] == result.best
+    readout = model.set_params(readout="ward")._make_readout()
+    assert readout.get_params()["height"] == tuning["ward"].best["height"]
+
+
+def test_tuning_of_a_readout_object(model):
+    readout = Density(threshold=0.9)
+    model.set_params(readout=readout)
+    (result,) = model.tune(blobs(3, seed=8), grid={"threshold": np.array([0.2, 0.4])}).values()
+    assert readout.threshold == result.best["threshold"]
+    model.set_params(readout=DBSCAN(min_samples=2))
+    (result,) = model.tune([*blobs(3, seed=8), Event(np.empty((0, 3)), [])], grid={"eps": [0.1, 0.5]}).values()
+    assert model.readout.eps == result.best["eps"]
+    with pytest.raises(ValueError, match="grid: DBSCAN has none of its own"):
+        model.tune(blobs(2))
+
+
+def test_tuning_without_truth(model):
+    without = [Event(e.position, e.energy, e.layer) for e in blobs(2)]
+    for events in (without, []):
+        with pytest.raises(ValueError, match=r"events: (no setting could be scored on these 2 events|there is none)"):
+            model.tune(events)
+
+
+def test_tuned_thresholds_of_numpy_numbers_can_be_saved(model, tmp_path):
+    model.tune(blobs(2), grid={"k": np.array([4, 6]), "radius": np.array([0.3, 0.5], np.float32)})
+    model.save(tmp_path)
+    assert MetricClusterer.load(tmp_path).thresholds_ == model.thresholds_
+
+
+def test_save_and_load(trained, tmp_path):
+    events = blobs(3, seed=5)
+    for head, model in trained.items():
+        model.save(tmp_path / head)
+        assert sorted(p.name for p in (tmp_path / head).iterdir()) == ["config.json", "weights.safetensors"]
+        loaded = MetricClusterer.load(tmp_path / head)
+        assert loaded.get_params() == model.get_params()
+        for a, b in zip(model.transform(events), loaded.transform(events), strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_thresholds_are_saved(model, tmp_path):
+    model.tune(blobs(3, seed=8), readouts=["density", "ward"])
+    model.save(tmp_path)
+    loaded = MetricClusterer.load(tmp_path, readout="ward")
+    assert loaded.thresholds_ == model.thresholds_
+    events = blobs(2, seed=5)
+    for a, b in zip(model.set_params(readout="ward").predict(events), loaded.predict(events), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_scikit_learn_conventions(model):
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "network_")
+    assert copy.set_params(dim=8, readout="ward").get_params()["dim"] == 8
+    assert "MetricClusterer" in repr(copy)
+    with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
+        copy.set_params(depth=3)
+
+
+def test_without_weights():
+    for call in ("predict", "transform", "tune"):
+        with pytest.raises(RuntimeError, match="no weights yet: call fit"):
+            getattr(MetricClusterer(), call)(blobs(1))
+    with pytest.raises(RuntimeError, match="no weights yet"):
+        MetricClusterer().save("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"head": "triplet"}, "head is 'triplet', expected one of .*'supcon'"),
+        ({"scaling": "log"}, "scaling is 'log', expected one of"),
+        ({"schedule": "linear"}, "schedule is 'linear', expected one of"),
+        ({"precision": "int8"}, "precision is 'int8', expected one of"),
+        ({"select": "f1"}, "select is 'f1', expected 'loss' or 'physics'"),
+        ({"select": "physics"}, "select='physics' needs a validation sample"),
+        ({"max_epochs": 0}, "max_epochs is 0"),
+        ({"readout": "kmeans"}, "readout: got 'kmeans', needs one of ward, condensation, density, clue, hdbscan"),
+    ],
+)
+def test_wrong_parameters_are_told_before_training(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MetricClusterer(**parameters).fit(blobs(2))
+
+
+@pytest.mark.parametrize("events", [[], [Event(np.empty((0, 3)), [])], [Event([[0, 0, 330]], [1.0])]])
+def test_nothing_to_train_on(events):
+    with pytest.raises(ValueError, match="none of the training events has a hit with a known particle"):
+        MetricClusterer(**SMALL).fit(events)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (blobs(1)[0], r"one Event given where several are taken: pass \[event\]"),
+        ("showers.parquet", "'showers.parquet' given where events are taken: read the file with cmlflow.read"),
+        ([1, 2], "entry 0 of the events is int, not an Event"),
+    ],
+)
+def test_what_is_no_sequence_of_events(model, given, message):
+    for call in (model.fit, model.predict, model.transform, model.tune):
+        with pytest.raises(TypeError, match=message):
+            call(given)
+
+
+def test_select_physics(monkeypatch):
+    model = MetricClusterer(**SMALL | {"max_epochs": 3}, select="physics").fit(blobs(4), validation=blobs(2, seed=2))
+    scores = [r["score"] for r in model.history_.records]
+    assert model.history_.best_epoch == 1 + int(np.argmin(scores))
+
+
+def test_interrupted_fit_continues(tmp_path):
+    events, validation = blobs(6), blobs(2, seed=2)
+    whole = MetricClusterer(**SMALL).fit(events, validation=validation, folder=tmp_path / "whole")
+
+    class Breaks(SupCon):
+        calls = 0
+
+        def __call__(self, *args):
+            Breaks.calls += 1
+            if Breaks.calls > 20:
+                raise KeyboardInterrupt
+            return super().__call__(*args)
+
+    with pytest.raises(KeyboardInterrupt):
+        MetricClusterer(**SMALL, loss=Breaks()).fit(events, validation=validation, folder=tmp_path / "broken")
+    again = MetricClusterer(**SMALL).fit(events, validation=validation, folder=tmp_path / "broken")
+    assert all(torch.equal(v, again.network_.state_dict()[k]) for k, v in whole.network_.state_dict().items())
+
+
+def test_verbose_shows_progress(capsys):
+    model = MetricClusterer(**SMALL | {"max_epochs": 1}, verbose=True).fit(blobs(4))
+    model.predict(blobs(3))
+    shown = capsys.readouterr().err
+    assert "1/1" in shown
+    assert "3/3" in shown
+
+
+def test_objects_cannot_be_saved(model, tmp_path):
+    with pytest.raises(ValueError, match="a model with a loss or readout object can't be saved"):
+        model.set_params(readout=Density()).save(tmp_path / "other")
+
+
+def test_unknown_model():
+    with pytest.raises(FileNotFoundError, match=r"compact-xx: neither a folder with a config.json nor a packaged"):
+        MetricClusterer.load("compact-xx")
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    trained["supcon"].save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edited(folder, change):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+def test_folder_of_another_format(folder):
+    edited(folder, lambda c: c.update(format=99, cmlflow="9.9"))
+    with pytest.raises(ValueError, match=r"model format 99, written by cmlflow 9.9; this is cmlflow .* reads format 1"):
+        MetricClusterer.load(folder)
+
+
+def test_folder_with_an_unknown_parameter(folder):
+    edited(folder, lambda c: c["parameters"].update(depth=3))
+    with pytest.raises(ValueError, match=r"config.json has unknown parameters \['depth'\]"):
+        MetricClusterer.load(folder)
+
+
+def test_folder_with_other_weights(folder):
+    edited(folder, lambda c: c["parameters"].update(dim=7))
+    with pytest.raises(ValueError, match="the weights do not fit the configuration"):
+        MetricClusterer.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "parameters": 3, "thresholds": {}}']
+)
+def test_damaged_configuration(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config.json: not the configuration of a cmlflow model"):
+        MetricClusterer.load(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 1000, -10])
+def test_truncated_weights(folder, keep):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"weights.safetensors: cannot be read"):
+        MetricClusterer.load(folder)
+
+
+def test_missing_weights(folder):
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"weights.safetensors: cannot be read"):
+        MetricClusterer.load(folder)
+
+
+@pytest.mark.parametrize("failing", ["weights", "config"])
+def test_full_disk_leaves_the_old_files(trained, folder, monkeypatch, failing):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    if failing == "weights":
+        monkeypatch.setattr("cmlflow.model_folder.save_file", full)
+    else:
+        monkeypatch.setattr("pathlib.Path.write_text", full)
+    other = MetricClusterer(**SMALL | {"max_epochs": 1}, random_state=4).fit(blobs(2))
+    with pytest.raises(OSError, match=f"{failing}.* cannot be written .*No space left"):
+        other.save(folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_no_warnings_on_the_whole_way(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = MetricClusterer(**SMALL | {"max_epochs": 1}).fit(blobs(3))
+        model.tune(blobs(2))
+        model.save(tmp_path)
+        MetricClusterer.load(tmp_path).predict(blobs(2))
