@@ -1,0 +1,119 @@
+"""What the documents say is so: their links, commands, Python, lists and tables."""
+
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmlflow.cli import _parser
+from cmlflow.model_folder import packaged_models
+from cmlflow.recipes import RECIPES
+from cmlflow.simulation import SAMPLES, SPLITS, ShowerLibrary
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_are_understood(page):
+    lines = "\n".join(blocks(page, "sh")).replace("&&", "\n").splitlines()
+    for line in lines:
+        words = shlex.split(line)
+        if words[:1] == ["cmlflow"]:
+            options = _parser().parse_args(words[1:])
+            if words[1] == "simulate" and not options.geant4:
+                assert options.sample in SAMPLES
+            if words[1] == "train":
+                assert options.source in RECIPES or options.source.endswith((".root", ".parquet"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_compiles(page):
+    for block in blocks(page, "python"):
+        compile(block, str(page), "exec")
+
+
+def test_readme_sets_up_with_two_commands():
+    commands = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    assert "python -m pip install -c constraints.txt -e . && cmlflow demo" in commands
+    assert 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest' in commands
+
+
+@pytest.mark.skipif("compact-em-supcon" not in packaged_models(), reason="compact-em-supcon is not packaged yet")
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md", "python")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["table"].n_events == 5
+    assert {file.name for file in tmp_path.iterdir()} == {"clusters.parquet", "events.html"}
+
+
+def test_architecture_lists_the_layers_that_are_enforced():
+    (tree,) = re.findall(r"^```\ncmlflow/\n(.*?)^```", (ROOT / "docs/architecture.md").read_text(), re.M | re.S)
+    listed = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [c["layers"] for c in contracts if c["type"] == "layers"]
+    optional = {name.strip("()") for name in layers if name.startswith("(")}
+    assert listed == [name.strip("()") for name in reversed(layers) if name != "__main__"] + ["assets"]
+    there = {p.name.removesuffix(".py") for p in (ROOT / "cmlflow").iterdir() if p.suffix in ("", ".py")}
+    there = {name for name in there if not name.startswith("__")}
+    assert there <= set(listed) <= there | optional
+
+
+def test_showers_per_split_are_those_of_the_libraries():
+    text = (ROOT / "docs/data.md").read_text()
+    rows = re.findall(r"^\| `(hgcal-\w+)` \| (\w+) \|([\d |]+)\|$", text, re.M)
+    assert len(rows) == 8
+    for name, split, numbers in rows:
+        library = ShowerLibrary.packaged(name)
+        energy = library.energy[library.split == SPLITS.index(split)]
+        count, _ = np.histogram(energy, [10, 30, 100, 200, 400, 601])
+        assert [int(n) for n in numbers.split("|")] == count.tolist(), (name, split)
+
+
+def test_samples_are_all_described():
+    text = (ROOT / "docs/data.md").read_text()
+    for name, sample in SAMPLES.items():
+        if sample.split == "train":
+            (row,) = re.findall(rf"^\| `{name}` .*$", text, re.M)
+            few, many = sample.n_particles
+            test = SAMPLES[f"{name}-test"]
+            for low, high in ((few, many), sample.energy_range, test.n_particles, test.energy_range):
+                assert f"{low:g}–{high:g}" in row, name
+
+
+def test_tables_of_scores_are_those_of_the_results():
+    spec = importlib.util.spec_from_file_location("render", ROOT / "benchmarks" / "render.py")
+    render = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(render)
+    for page, table in render.tables().items():
+        assert render.BLOCK.search(page.read_text()).group() == table, f"run benchmarks/render.py: {page.name}"
+    if render.SCORES.exists():
+        rows = json.loads(render.SCORES.read_text())
+        assert (render.SCORES.parent / "scores.md").read_text() == render.markdown(rows)
