@@ -312,7 +312,8 @@ def as_events(events: Event | Sequence[Event] | Iterable[Event]) -> Sequence[Eve
 
 
 def _floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
-    array = np.asarray(value, dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
+        array = np.asarray(value, dtype=np.float32)
     if array.size == 0 and -1 not in shape and 0 in shape:
         array = array.reshape(shape)
     fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=False))
@@ -322,7 +323,7 @@ def _floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> 
     finite = np.isfinite(array)
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(f"{where}: {name} of hit {first[0]} is {array[first]}, expected finite values")
+        raise ValueError(f"{where}: {name} of {_entry(name)} {first[0]} is {array[first]}, expected finite values")
     return np.ascontiguousarray(array)
 
 
@@ -331,12 +332,19 @@ def _ints(value: ArrayLike, length: int, name: str, where: str) -> IntArray:
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
-        whole = array.dtype.kind == "f" and bool(np.all(array == np.floor(array)))
-        if not whole:
+        if array.dtype.kind != "f":
             raise ValueError(f"{where}: {name} has type {array.dtype}, expected integers")
+        whole = np.isfinite(array) & (array == np.floor(array))
+        if not whole.all():
+            first = tuple(int(i) for i in np.argwhere(~whole)[0])
+            raise ValueError(f"{where}: {name} of {_entry(name)} {first[0]} is {array[first]}, expected integers")
     if array.shape != (length,):
         raise ValueError(f"{where}: {name} has shape {array.shape}, expected ({length},)")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _entry(name: str) -> str:
+    return "entry" if "." in name else "hit"
 
 
 def _require(ok: NDArray[np.bool_], name: str, value: Any, where: str, wanted: str) -> None:

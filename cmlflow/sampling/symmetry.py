@@ -25,7 +25,7 @@ def grid_symmetry(event: Event, number: int) -> Event:
         event.particle_id,
         deposits=event.deposits if event.has_deposits else None,
         particles=Particles(p.pdg_id, p.energy, _transform(p.direction, number)),
-        purity=event.purity,
+        purity=event.purity if event.has_purity else None,
         detector=event.detector,
         number=event.number,
     )

@@ -1,0 +1,244 @@
+"""Event and EventStore: what is accepted, what follows from it, and what is refused with which words."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmlflow import Deposits, Event, EventStore, Particles
+from cmlflow.event import as_events
+
+XYZ = [[0.0, 0.0, 320.0], [1.0, 0.0, 320.0], [0.0, 1.0, 322.5]]
+
+
+def event(**changes):
+    arguments = {"position": XYZ, "energy": [1.0, 2.0, 3.0], "layer": [1, 1, 2], "particle_id": [0, 1, -1]}
+    return Event(**arguments | changes)
+
+
+@st.composite
+def deposits(draw):
+    """Number of hits, and deposits in any order, several of one particle in one hit among them."""
+    n_hits, n_particles = draw(st.integers(1, 12)), draw(st.integers(1, 5))
+    one = st.tuples(st.integers(0, n_hits - 1), st.integers(-1, n_particles - 1), st.integers(0, 64))
+    rows = draw(st.lists(one, max_size=40))
+    hit, particle, energy = np.array(rows, np.int64).reshape(-1, 3).T
+    return n_hits, hit, particle, energy / 8  # exact in float32
+
+
+def test_types_and_shapes():
+    e = event()
+    assert (e.position.dtype, e.energy.dtype, e.layer.dtype, e.particle_id.dtype) == (
+        np.float32, np.float32, np.int64, np.int64,
+    )  # fmt: skip
+    assert (e.n_hits, len(e), e.n_particles) == (3, 3, 2)
+    np.testing.assert_array_equal(e.features(), np.column_stack([XYZ, [1, 2, 3], [1, 1, 2]]).astype(np.float32))
+    assert e.features().dtype == np.float32
+    assert repr(event(number=4)) == "<Event 4: 3 hits, 2 particles>"
+
+
+def test_defaults():
+    e = Event(XYZ, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(e.layer, [0, 0, 0])
+    np.testing.assert_array_equal(e.particle_id, [-1, -1, -1])
+    np.testing.assert_array_equal(e.purity, [0, 0, 0])
+    assert (e.n_particles, len(e.deposits), e.tracks, e.detector, e.number) == (0, 0, None, None, None)
+
+
+def test_empty_event():
+    for e in (Event([], []), Event(np.empty((0, 3)), np.empty(0), [], [])):
+        assert (e.n_hits, e.n_particles) == (0, 0)
+        assert e.features().shape == (0, 5)
+        assert len(e.deposits) == len(e.fractions) == len(e.purity) == 0
+
+
+def test_labels_alone_give_whole_deposits():
+    e = event()
+    np.testing.assert_array_equal(e.deposits.hit, [0, 1])
+    np.testing.assert_array_equal(e.deposits.particle, [0, 1])
+    np.testing.assert_array_equal(e.deposits.energy, [1.0, 2.0])
+    np.testing.assert_array_equal(e.purity, [1, 1, 0])
+    np.testing.assert_array_equal(e.fractions, [1, 1])
+    assert not e.has_deposits
+
+
+@settings(max_examples=60, deadline=None)
+@given(deposits())
+def test_labels_purity_and_fractions_follow_from_deposits(given):
+    n_hits, hit, particle, energy = given
+    e = Event(np.zeros((n_hits, 3)), np.ones(n_hits), deposits=(hit, particle, energy))
+    assert e.has_deposits
+    for i in range(n_hits):
+        sums = {}
+        for h, p, x in zip(hit, particle, energy, strict=True):
+            if h == i:
+                sums[int(p)] = sums.get(int(p), 0.0) + float(x)
+        known = {p: x for p, x in sums.items() if p >= 0}
+        best = min(known, key=lambda p: (-known[p], p)) if known else -1
+        assert e.particle_id[i] == best
+        total = sum(sums.values())
+        assert e.purity[i] == pytest.approx(known[best] / total if known and total > 0 else 0.0, rel=1e-6)
+    for j in range(len(hit)):
+        total = energy[hit == hit[j]].sum()
+        assert e.fractions[j] == pytest.approx(energy[j] / total if total > 0 else 0.0)
+    assert e.n_particles == particle.max(initial=-1) + 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(deposits(), st.randoms(use_true_random=False))
+def test_order_of_deposits_does_not_matter(given, random):
+    n_hits, hit, particle, energy = given
+    order = list(range(len(hit)))
+    random.shuffle(order)
+    one = Event(np.zeros((n_hits, 3)), np.ones(n_hits), deposits=(hit, particle, energy))
+    other = Event(np.zeros((n_hits, 3)), np.ones(n_hits), deposits=(hit[order], particle[order], energy[order]))
+    np.testing.assert_array_equal(one.particle_id, other.particle_id)
+    np.testing.assert_array_equal(one.purity, other.purity)
+    np.testing.assert_array_equal(one.fractions[order], other.fractions)
+
+
+def test_given_labels_and_purity_stay_beside_deposits():
+    e = event(deposits=Deposits(np.array([0, 0]), np.array([0, 1]), np.array([1.0, 3.0])), purity=[0.5, 1, 0])
+    np.testing.assert_array_equal(e.particle_id, [0, 1, -1])
+    np.testing.assert_array_equal(e.purity, np.float32([0.5, 1, 0]))
+    assert e.has_purity
+
+
+def test_particles():
+    assert np.isnan(event().particles.energy).all()
+    e = event(particles=([11, 22, 211], [50.0, 60.0, 70.0], np.eye(3)))
+    assert e.n_particles == 3  # one left no hit
+    assert isinstance(e.particles, Particles)
+    assert e.particles.energy.dtype == np.float32
+    assert event(particles=e.particles).n_particles == 3
+
+
+def test_tracks():
+    e = event(tracks=([10.0], [[0, 0, 1]], [[0, 0, 300]], [1]))
+    assert len(e.tracks) == 1
+    assert e.tracks.entry.dtype == np.float32
+    assert "1 tracks" in repr(e)
+    assert len(event(tracks=([], [], [], [])).tracks) == 0
+
+
+def test_integers_in_any_kind():
+    e = event(layer=np.array([1.0, 1.0, 2.0]), particle_id=np.array([0, 1, -1], np.int8))
+    assert (e.layer.dtype, e.particle_id.dtype) == (np.int64, np.int64)
+    assert event(layer=np.array([1, 1, 2], np.uint16)).layer.tolist() == [1, 1, 2]
+    assert Event(np.array(XYZ, ">f8"), np.array([1.0, 2, 3], ">f4")).position.dtype == np.dtype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"position": [[0, 0, 1]]}, r"event 8: position has shape \(1, 3\), expected \(3, 3\)"),
+        ({"position": np.zeros((3, 2))}, r"position has shape \(3, 2\), expected \(3, 3\)"),
+        ({"position": [[0, 0, 1], [0, 0, np.inf], [0, 0, 0]]}, "event 8: position of hit 1 is inf, expected finite"),
+        ({"energy": [[1.0], [2.0], [3.0]]}, r"energy has shape \(3, 1\), expected \(n_hits\)"),
+        ({"energy": [1.0, np.nan, 2.0]}, "event 8: energy of hit 1 is nan, expected finite values"),
+        ({"energy": [1.0, 2.0, -0.5]}, "event 8: energy of hit 2 is -0.5, expected non-negative energies"),
+        ({"layer": [1, 2]}, r"event 8: layer has shape \(2,\), expected \(3,\)"),
+        ({"energy": [1.0, 2.0, 1e39]}, "event 8: energy of hit 2 is inf, expected finite values"),
+        ({"layer": [1, 2.5, 3]}, "event 8: layer of hit 1 is 2.5, expected integers"),
+        ({"layer": [1, np.nan, 3]}, "event 8: layer of hit 1 is nan, expected integers"),
+        ({"layer": [1, np.inf, 3]}, "event 8: layer of hit 1 is inf, expected integers"),
+        ({"deposits": ([0], [0], [np.nan])}, "event 8: deposits.energy of entry 0 is nan, expected finite"),
+        ({"deposits": ([0.5], [0], [1.0])}, "event 8: deposits.hit of entry 0 is 0.5, expected integers"),
+        ({"particle_id": [0, 1]}, r"event 8: particle_id has shape \(2,\), expected \(3,\)"),
+        ({"particle_id": [0, -2, 1]}, "event 8: particle_id of hit 1 is -2, expected -1 or above"),
+        ({"particle_id": ["a", "b", "c"]}, "particle_id has type <U1, expected integers"),
+        ({"purity": [0.1, 1.2, 0.3]}, "event 8: purity of hit 1 is 1.2.*, expected values between 0 and 1"),
+        ({"purity": [0.1]}, r"purity has shape \(1,\), expected \(3\)"),
+        ({"deposits": ([3], [0], [1.0])}, r"event 8: deposit 0 has hit 3, .* expected a hit in 0..2"),
+        ({"deposits": ([0], [-2], [1.0])}, "deposit 0 has hit 0, particle -2"),
+        ({"deposits": ([0], [0], [-1.0])}, "deposit 0 has hit 0, particle 0, energy -1.0"),
+        ({"deposits": ([0, 1], [0], [1.0])}, r"deposits.hit has shape \(2,\), expected \(1,\)"),
+        ({"particles": ([11], [5.0], [[0, 0, 1]])}, "name particle 1, but there are 1 particles"),
+        ({"particles": ([11, 11], [5.0], np.eye(3)[:2])}, r"particles have arrays of different lengths \[1, 2\]"),
+        ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 300]], [2])}, r"tracks.particle names a particle outside -1..1"),
+        ({"tracks": ([5.0], [[0, 0, 1]], [], [0])}, r"tracks.entry has shape \(0,\), expected \(1, 3\)"),
+    ],
+)
+def test_what_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        event(number=8, **change)
+
+
+class Counting:
+    """A lazy sequence that counts what is read."""
+
+    def __init__(self, n):
+        self.n, self.read = n, []
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        self.read.append(i)
+        return Event([[0, 0, 1]], [1.0], number=i)
+
+
+def lazy(n):
+    from collections.abc import Sequence
+
+    Sequence.register(Counting)
+    source = Counting(n)
+    return source, EventStore(source)
+
+
+def numbers(store):
+    return [e.number for e in store]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 12), st.slices(12), st.data())
+def test_store_indexes_as_a_list(n, part, data):
+    source, store = lazy(n)
+    whole = list(range(n))
+    once = store[part]
+    assert len(once) == len(whole[part])
+    mask = data.draw(st.lists(st.booleans(), min_size=len(once), max_size=len(once)))
+    twice = once[np.array(mask, bool)]
+    assert source.read == []  # nothing is read by taking parts
+    assert numbers(once) == whole[part]
+    assert numbers(twice) == [i for i, keep in zip(whole[part], mask, strict=True) if keep]
+    for i in range(-len(once), len(once)):
+        assert once[i].number == whole[part][i]
+
+
+def test_store_by_arrays_and_out_of_range():
+    source, store = lazy(5)
+    assert numbers(store[[3, 0, 3]]) == [3, 0, 3]
+    assert numbers(store[np.array([4, -1])]) == [4, 4]
+    assert numbers(store[[]]) == []
+    assert store[np.int64(2)].number == 2
+    assert len(source.read) == 6
+    for i in (5, -6):
+        with pytest.raises(IndexError, match=f"event {i} asked for, but there are 5"):
+            store[i]
+    with pytest.raises(IndexError):
+        store[[7]]
+    with pytest.raises(IndexError):
+        store[np.array([True, False])]
+    assert repr(store[1:3]) == "<EventStore: 2 events>"
+
+
+def test_store_of_a_generator():
+    assert numbers(EventStore(Event([], [], number=i) for i in range(3))) == [0, 1, 2]
+
+
+def test_as_events():
+    events = [event(), event()]
+    assert as_events(events) is events
+    assert list(as_events(e for e in events)) == events
+    store = EventStore(events)
+    assert as_events(store) is store
+    for wrong, message in (
+        (events[0], r"one Event given where several are taken: pass \[event\]"),
+        ([events[0], "x"], "entry 1 of the events is str, not an Event"),
+        ("file.parquet", "'file.parquet' given where events are taken: read the file with cmlflow.read"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            as_events(wrong)
