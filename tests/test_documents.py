@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cmlflow
 from cmlflow.cli import _parser
 from cmlflow.model_folder import packaged_models
 from cmlflow.recipes import RECIPES
@@ -72,6 +73,19 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)
     assert names["table"].n_events == 5
     assert {file.name for file in tmp_path.iterdir()} == {"clusters.parquet", "events.html"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("compact-em-supcon" not in packaged_models(), reason="compact-em-supcon is not packaged yet")
+def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for sample, suffix in (("train", ""), ("validation", "-validation"), ("auxiliary", "-tuning"), ("test", "-test")):
+        cmlflow.write(cmlflow.simulate(f"compact-em{suffix}", 3, seed=1, n_particles=2), f"{sample}.root")
+    names = {}
+    for code in blocks(ROOT / "docs/tutorial.md", "python"):
+        exec(compile(code.replace("max_epochs=20", "max_epochs=1"), "tutorial.md", "exec"), names)
+    assert set(names["labels"]) == {"density", "clue", "ward"}
+    assert set(cmlflow.MetricClusterer.load("runs/em").thresholds_) == {"density", "clue", "ward"}
 
 
 def test_architecture_lists_the_layers_that_are_enforced():
