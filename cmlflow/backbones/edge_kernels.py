@@ -12,18 +12,19 @@ import numpy as np
 from numba import njit
 
 F4 = np.float32
+FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}  # all liberties but those with nan and inf: they must show
 Float = np.ndarray[Any, np.dtype[np.float32]]
 Int = np.ndarray[Any, np.dtype[np.int64]]
 Byte = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-@njit(inline="always", fastmath=True)  # type: ignore[untyped-decorator]
+@njit(inline="always", fastmath=FAST)  # type: ignore[untyped-decorator]
 def _expm1_negative(x: F4) -> F4:
     """exp(x) - 1 for x <= 0, to float32 rounding; written so that the compiler makes vector instructions of it.
 
     Range reduction and polynomial of Cephes expf (S. L. Moshier, 1989).
     """
-    x = max(x, F4(-87.0))
+    x = F4(-87.0) if x < F4(-87.0) else x
     n = np.floor(x * F4(1.4426950408889634) + F4(0.5))
     r = x - n * F4(0.693359375) + n * F4(2.12194440e-4)
     p = F4(1.9875691500e-4)
@@ -34,10 +35,11 @@ def _expm1_negative(x: F4) -> F4:
     p = p * r + F4(5.0000001201e-1)
     p = p * r * r + r + F4(1)
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(F4)
-    return p * power - F4(1)
+    out: F4 = p * power - F4(1)
+    return out
 
 
-@njit(fastmath=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
 def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
     """edge[i * k + j] = elu(u[i] + v[neighbours[i, j]]) for u of shape (m, F), neighbours (m, k), edge (m * k, F)."""
     m, k = neighbours.shape
@@ -50,7 +52,7 @@ def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
                 edge[row, f] = a if a > 0 else _expm1_negative(a)
 
 
-@njit(fastmath=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
 def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
     """Maximum over each k rows of `value` (m * k, C) into `out` (m, C), its first position into `winner` (m, C)."""
     for i in range(out.shape[0]):
@@ -65,7 +67,7 @@ def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
                 winner[i, c] = np.uint8(j) if larger else winner[i, c]
 
 
-@njit(fastmath=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
 def backward_edges(
     u: Float, v: Float, neighbours: Int, weight: Float, winner: Byte, grad: Float,
     grad_u: Float, grad_v: Float, grad_weight: Float,

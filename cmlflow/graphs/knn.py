@@ -163,7 +163,7 @@ def _smallest(distance: Tensor, count: int) -> Tensor:
     if count < distance.shape[1]:
         # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.
         torn = ((distance <= values[:, -1:]).sum(1) > count).nonzero()[:, 0]
-        for row in torn.split(256):
+        for row in torch.split(torn, 256):
             d = distance[row]
             index[row] = torch.argsort(d, dim=1, stable=True)[:, :count]
             values[row] = d.gather(1, index[row])

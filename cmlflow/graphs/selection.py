@@ -22,7 +22,8 @@ def smallest(distance: Float, k: int, out: Int) -> None:
 
     Parameters
     ----------
-    distance : ndarray of shape (rows, n), float32, no nan
+    distance : ndarray of shape (rows, n), float32
+        Entries that are nan are not chosen; where too few others are left, column 0 fills the row.
     k : int
         At most n.
     out : ndarray of shape (rows, k), int64
@@ -56,7 +57,7 @@ def smallest(distance: Float, k: int, out: Int) -> None:
             if row[c] <= bound:
                 have = _insert(row[c], c, best, column, have, k)
         for j in range(k):
-            out[i, j] = column[j]
+            out[i, j] = column[j] if j < have else 0
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -70,7 +71,8 @@ def _kth_smallest(values: Float, k: int, work: Float) -> np.float32:
                 j -= 1
             work[j] = x
             have = min(have + 1, k)
-    return work[k - 1]
+    last: np.float32 = work[k - 1]
+    return last
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -90,4 +92,4 @@ def _insert(x: np.float32, c: int, best: Float, column: Int, have: int, k: int) 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _before(x: np.float32, c: int, other: np.float32, other_column: int) -> bool:
-    return x < other or (x == other and c < other_column)
+    return bool(x < other or (x == other and c < other_column))
