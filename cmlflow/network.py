@@ -40,14 +40,19 @@ def build_network(
         Dimension of the embedding or of the clustering coordinates.
     k : int, default=24
         Neighbours in the DynamicEdgeConv layers, the hit itself included.
-    scaling : {"raw", "hgcal"}
-        Scaling of the input features.
+    scaling : {"raw", "hgcal", "standard"}
+        Name of the `InputScaling`; ``"standard"`` is fitted to the training sample.
     dropout : float, default=0.01
 
     Returns
     -------
-    torch.nn.Module
+    Network
         ``net(x, ptr=None)`` with x of shape (N, 5): x, y, z [cm], energy, layer.
+
+    Raises
+    ------
+    ValueError
+        For a head or scaling that there is not.
 
     References
     ----------

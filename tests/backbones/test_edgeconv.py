@@ -156,6 +156,33 @@ def test_ptr_must_cover_the_hits():
         EdgeConvBackbone(k=4)(x, torch.tensor([0, 19]))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_show_in_the_output(value):
+    """A network whose training has diverged: the neighbours mean nothing, but exist, and no number hides it."""
+    layer, x = layer_and_points(n=300, n_in=64, n_out=64, k=24, dtype=torch.float32)
+    x[:] = value
+    x.requires_grad_()
+    out = layer(x, [0, 300])
+    out.sum().backward()
+    assert not bool(torch.isfinite(out).any())
+    one = torch.randn(300, 64)
+    one[5] = value
+    assert not bool(torch.isfinite(layer(one, [0, 300])[5]).any())
+
+
+def test_kernels_and_torch_give_the_same(monkeypatch):
+    layer, x = layer_and_points(n=400, n_in=64, n_out=64, k=24, dtype=torch.float32)
+    x.requires_grad_()
+    compiled = layer(x, [0, 150, 400])
+    monkeypatch.setattr("cmlflow.backbones.edgeconv._has_kernels", lambda u, k: False)
+    plain = layer(x, [0, 150, 400])
+    torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=2e-6)
+    plain_gradients = gradients(plain, layer, x)
+    monkeypatch.undo()
+    for mine, wanted in zip(gradients(compiled, layer, x), plain_gradients, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_dropout_in_training_alone():
     torch.manual_seed(0)
     net = EdgeConvBackbone(k=4, dropout=0.5)

@@ -237,6 +237,14 @@ def test_a_loss_that_is_not_finite_names_the_event(make_events, make_network):
         train(make_network(), MetricLearning(broken), [*events, bad], config=TrainingConfig(max_epochs=1, batch_size=1))
 
 
+def test_diverged_weights_name_the_event(make_events, make_network):
+    network = make_network()
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="loss supcon is nan in step 0 for event"):
+        train(network, SupCon(), make_events(3, n_hits=300), config=TrainingConfig(max_epochs=1))
+
+
 def test_no_events(make_network):
     with pytest.raises(ValueError, match="there is no event to train on"):
         train(make_network(), SupCon(), [])
