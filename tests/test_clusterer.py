@@ -308,18 +308,19 @@ def test_select_physics(monkeypatch):
 def test_interrupted_fit_continues(tmp_path):
     events, validation = blobs(6), blobs(2, seed=2)
     whole = MetricClusterer(**SMALL).fit(events, validation=validation, folder=tmp_path / "whole")
+    calls = []
 
-    class Breaks(SupCon):
-        calls = 0
+    def breaks(self, *args):
+        calls.append(1)
+        if len(calls) > 20:
+            raise KeyboardInterrupt
+        return supcon(self, *args)
 
-        def __call__(self, *args):
-            Breaks.calls += 1
-            if Breaks.calls > 20:
-                raise KeyboardInterrupt
-            return super().__call__(*args)
-
-    with pytest.raises(KeyboardInterrupt):
-        MetricClusterer(**SMALL, loss=Breaks()).fit(events, validation=validation, folder=tmp_path / "broken")
+    supcon = SupCon.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SupCon, "__call__", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            MetricClusterer(**SMALL).fit(events, validation=validation, folder=tmp_path / "broken")
     again = MetricClusterer(**SMALL).fit(events, validation=validation, folder=tmp_path / "broken")
     assert all(torch.equal(v, again.network_.state_dict()[k]) for k, v in whole.network_.state_dict().items())
 

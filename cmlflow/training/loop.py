@@ -89,7 +89,7 @@ def train(
     Raises
     ------
     ValueError
-        No event to train on; a checkpoint of another configuration or network in `folder`.
+        No event to train on; a checkpoint of another configuration, loss or network in `folder`.
     FloatingPointError
         A loss that is not finite; names epoch, step and event.
     """
@@ -210,6 +210,7 @@ class _Run:
     def state(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
+            "loss": _name(self.loss),
             "events": len(self.events),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -223,10 +224,10 @@ class _Run:
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         own = self.state()
+        state.setdefault("loss", own["loss"])  # not in the checkpoints of the first days
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
-        wanted = own["config"] | {"events": own["events"]}
-        found = state["config"] | {"events": state["events"]}
+        wanted, found = (s["config"] | {"loss": s["loss"], "events": s["events"]} for s in (own, state))
         changed = [f"{k} was {found.get(k)}, is {wanted[k]}" for k in wanted if found.get(k) != wanted[k]]
         if changed:
             raise ValueError(f"{path}: belongs to another run ({'; '.join(changed)}); use another folder or delete it")
@@ -305,6 +306,12 @@ class _Run:
         if waiting:
             total += sum(float(v) for v in self._losses(waiting).values())
         return float(workers.add(torch.tensor(total, dtype=torch.float64, device=self.device))) / n
+
+
+def _name(loss: Loss) -> str:
+    """Tells losses apart, the same in every process."""
+    text = repr(loss)
+    return type(loss).__name__ if " at 0x" in text else text
 
 
 def _seed(*numbers: int) -> int:

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, distributed
 
 
+def is_first() -> bool:
+    """Whether this process writes the results: the only one, or the first of those started by torchrun."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 class Workers:
     """This process among those of the run.
 

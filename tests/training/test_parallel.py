@@ -70,7 +70,7 @@ def test_two_processes_give_the_weights_of_one(make_events, make_network, tmp_pa
         difference = torch.cat([(first[name] - end[name]).flatten() for name in end])
         change = torch.cat([(end[name] - start[name]).flatten() for name in end])
         assert float(difference.norm() / change.norm()) < 0.03
-        assert float((difference.abs() < 1e-5).float().mean()) > 0.9
+        assert float((difference.abs() < 1e-4).float().mean()) > 0.95
         lines = (tmp_path / str(batch_size) / "log.jsonl").read_text().splitlines()
         for found, expected in zip([json.loads(line) for line in lines], history.records, strict=True):
             assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmlflow.losses import SupCon
+from cmlflow.losses import Margin, SupCon
 from cmlflow.training import TrainingConfig, load_checkpoint, save_checkpoint, train
 
 SETTINGS = {"max_epochs": 3, "batch_size": 2, "learning_rate": 1e-3, "checkpoint_steps": 1}
@@ -32,6 +32,11 @@ class BreaksAfter:
         return SupCon()(output, particle_id)
 
 
+def whole_run():
+    """A loss of the same type that never fails."""
+    return BreaksAfter(10**9)
+
+
 def without_times(folder):
     lines = (folder / "log.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
@@ -41,13 +46,13 @@ def without_times(folder):
 def test_continues_to_the_same_bits(make_events, make_network, tmp_path, calls):
     events, validation, config = make_events(4), make_events(2, 7), TrainingConfig(**SETTINGS, augment=True)
     whole, broken = make_network(dropout=0.2), make_network(dropout=0.2)
-    train(whole, SupCon(), events, validation, config, folder=tmp_path / "whole")
+    train(whole, whole_run(), events, validation, config, folder=tmp_path / "whole")
     with pytest.raises(InterruptedRunError):
         train(broken, BreaksAfter(calls), events, validation, config, folder=tmp_path / "broken")
     broken = make_network(dropout=0.2, seed=99)  # all that counts is in the checkpoint
     if calls < 2:  # stopped before the first checkpoint: starts again
         broken = make_network(dropout=0.2)
-    history = train(broken, SupCon(), events, validation, config, folder=tmp_path / "broken")
+    history = train(broken, whole_run(), events, validation, config, folder=tmp_path / "broken")
     assert all(torch.equal(v, broken.state_dict()[k]) for k, v in whole.state_dict().items())
     assert without_times(tmp_path / "whole") == without_times(tmp_path / "broken")
     assert [r["epoch"] for r in history.records] == [1, 2, 3]
@@ -56,7 +61,7 @@ def test_continues_to_the_same_bits(make_events, make_network, tmp_path, calls):
 def test_finished_run_is_left_as_it_is(make_events, make_network, tmp_path):
     config = TrainingConfig(**SETTINGS)
     first, again = make_network(), make_network(seed=5)
-    train(first, SupCon(), make_events(4), config=config, folder=tmp_path)
+    train(first, whole_run(), make_events(4), config=config, folder=tmp_path)
     before = (tmp_path / "log.jsonl").read_bytes()
     history = train(again, BreaksAfter(0), make_events(4), config=config, folder=tmp_path)
     assert len(history.records) == 3
@@ -71,7 +76,7 @@ def test_log_lost_in_a_kill_is_written_again(make_events, make_network, tmp_path
         train(make_network(), BreaksAfter(10), events, config=config, folder=tmp_path)
     assert len(without_times(tmp_path)) == 2
     (tmp_path / "log.jsonl").write_text('{"epoch": 1, "st')
-    train(make_network(), SupCon(), events, config=config, folder=tmp_path)
+    train(make_network(), whole_run(), events, config=config, folder=tmp_path)
     assert [r["epoch"] for r in without_times(tmp_path)] == [1, 2, 3]
 
 
@@ -87,6 +92,15 @@ def test_another_configuration(make_events, make_network, tmp_path, change, mess
     train(make_network(), SupCon(), make_events(4), config=TrainingConfig(**SETTINGS), folder=tmp_path)
     with pytest.raises(ValueError, match=f"checkpoint.pt: belongs to another run .*{message}"):
         train(make_network(), SupCon(), make_events(4), config=TrainingConfig(**SETTINGS | change), folder=tmp_path)
+
+
+@pytest.mark.parametrize("loss", [SupCon(0.2), Margin()])
+def test_another_loss(make_events, make_network, tmp_path, loss):
+    """The network of the margin loss has the same shapes: nothing else would tell."""
+    config = TrainingConfig(**SETTINGS)
+    train(make_network(), SupCon(), make_events(4), config=config, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"loss was SupCon\(temperature=0.1\), is (SupCon\(temp.*0.2|Margin\()"):
+        train(make_network(), loss, make_events(4), config=config, folder=tmp_path)
 
 
 def test_another_sample_or_network(make_events, make_network, tmp_path):
