@@ -69,6 +69,7 @@ def _simulate(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from cmlflow.recipes import RECIPES, recipe
     from cmlflow.running import run_recipe
+    from cmlflow.training.parallel import is_first
 
     names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device", "precision")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -89,12 +90,14 @@ def _train(options: argparse.Namespace) -> None:
         model = MetricClusterer(head=head, readout=readout, verbose=True, **changes)
         held_out = None if options.validation is None else read(options.validation)
         model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
-        if options.tuning is not None:
-            model.tune(read(options.tuning))
-        model.save(options.output)
+        if is_first():
+            if options.tuning is not None:
+                model.tune(read(options.tuning))
+            model.save(options.output)
     else:
         raise ValueError(f"{options.source}: neither a file nor a recipe; recipes are {', '.join(sorted(RECIPES))}")
-    print(f"model written to {options.output}")
+    if is_first():
+        print(f"model written to {options.output}")
 
 
 def _tune(options: argparse.Namespace) -> None:

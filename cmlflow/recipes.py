@@ -58,7 +58,7 @@ def compact(kind: str, head: str) -> Recipe:
         sample=f"compact-{kind}",
         n_events=500,
         n_validation=60,
-        n_tuning=120,
+        n_tuning=200,
         parameters={
             "head": head,
             "readout": READOUTS_TO_TUNE[head][0],

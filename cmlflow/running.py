@@ -8,6 +8,7 @@ from typing import Any
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.recipes import Recipe
 from cmlflow.simulation import SimulatedEvents, simulate
+from cmlflow.training.parallel import is_first
 
 
 def run_recipe(
@@ -35,12 +36,15 @@ def run_recipe(
     Returns
     -------
     MetricClusterer
+        Under torchrun, only the first process tunes and saves.
     """
     train = SimulatedEvents(recipe.sample, recipe.n_events, seed=recipe.seed, library=library)
     validation = simulate(f"{recipe.sample}-validation", recipe.n_validation, seed=recipe.seed, library=library)
     tuning = simulate(f"{recipe.sample}-tuning", recipe.n_tuning, seed=recipe.seed, library=library)
     model = MetricClusterer(**(recipe.parameters | {"verbose": verbose} | changes))
     model.fit(train, validation=validation, folder=folder, tensorboard=tensorboard)
+    if not is_first():
+        return model
     model.save(folder)
     model.tune(tuning, readouts=recipe.readouts)
     model.save(folder)

@@ -125,9 +125,9 @@ class Density(EventReadout):
         self.assign_rest = assign_rest
 
     def tuning_grid(self) -> Grid:
-        """Linear in threshold and radius: 0.05-0.8 by 0.05, 0.1-0.9 by 0.05."""
+        """Linear in threshold and radius: 0.05-0.95 by 0.05, 0.1-0.9 by 0.05."""
         return {
-            "threshold": np.linspace(0.05, 0.8, 16).round(3).tolist(),
+            "threshold": np.linspace(0.05, 0.95, 19).round(3).tolist(),
             "radius": np.linspace(0.1, 0.9, 17).round(3).tolist(),
         }
 

@@ -22,7 +22,6 @@ level_low    (n_cells / 2,) uint8               energy level modulo 16, two to a
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.io.files import atomically
 from cmlflow.simulation.detector import detector
 
 if TYPE_CHECKING:
@@ -73,18 +73,12 @@ def write_showers(library: ShowerLibrary, path: str | Path) -> None:
         "level_high": (level >> 4).astype(np.uint8),
         "level_low": (low[:, 0] << 4 | low[:, 1]).astype(np.uint8),
     }
-    target = Path(path)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:
-            for name, array in arrays.items():
-                entry = zipfile.ZipInfo(f"{name}.npy")  # fixed time stamp: same showers, same bytes
-                entry.compress_type = zipfile.ZIP_LZMA
-                with archive.open(entry, "w", force_zip64=True) as f:
-                    np.lib.format.write_array(f, array, allow_pickle=False)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomically(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")  # fixed time stamp: same showers, same bytes
+            entry.compress_type = zipfile.ZIP_LZMA
+            with archive.open(entry, "w", force_zip64=True) as f:
+                np.lib.format.write_array(f, array, allow_pickle=False)
 
 
 def read_showers(path: str | Path) -> dict[str, Any]:
