@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from cmlflow.graphs.compiling import compiled
+
 F4 = np.float32
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}  # all liberties but those with nan and inf: they must show
 Float = np.ndarray[Any, np.dtype[np.float32]]
@@ -39,7 +41,7 @@ def _expm1_negative(x: F4) -> F4:
     return out
 
 
-@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath=FAST)
 def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
     """edge[i * k + j] = elu(u[i] + v[neighbours[i, j]]) for u of shape (m, F), neighbours (m, k), edge (m * k, F)."""
     m, k = neighbours.shape
@@ -52,7 +54,7 @@ def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
                 edge[row, f] = a if a > 0 else _expm1_negative(a)
 
 
-@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath=FAST)
 def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
     """Maximum over each k rows of `value` (m * k, C) into `out` (m, C), its first position into `winner` (m, C)."""
     for i in range(out.shape[0]):
@@ -67,7 +69,7 @@ def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
                 winner[i, c] = np.uint8(j) if larger else winner[i, c]
 
 
-@njit(fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath=FAST)
 def backward_edges(
     u: Float, v: Float, neighbours: Int, weight: Float, winner: Byte, grad: Float,
     grad_u: Float, grad_v: Float, grad_weight: Float,

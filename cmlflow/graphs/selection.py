@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from cmlflow.graphs.compiling import compiled
+
 Float = np.ndarray[Any, np.dtype[np.float32]]
 Int = np.ndarray[Any, np.dtype[np.int64]]
 
 GROUP = 8
 
 
-@njit(fastmath={"nsz", "arcp", "contract", "reassoc"}, cache=True)  # type: ignore[untyped-decorator]
+@compiled(fastmath={"nsz", "arcp", "contract", "reassoc"})
 def smallest(distance: Float, k: int, out: Int) -> None:
     """Columns of the k smallest entries of each row, by rising value, equal values by column.
 
