@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from cmlflow.benchmark import markdown
+from cmlflow.benchmark.multiplicity import markdown
 from cmlflow.recipes import READOUTS_TO_TUNE
 
 ROOT = Path(__file__).parents[1]

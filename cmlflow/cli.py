@@ -148,7 +148,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    from cmlflow.benchmark import multiplicity_benchmark
+    from cmlflow.benchmark.multiplicity import multiplicity_benchmark
 
     multiplicity_benchmark(options.models, options.output, options.events, options.particles, options.seed)
 
