@@ -207,8 +207,14 @@ def test_events_without_truth_cannot_be_scored(sample, model, tmp_path, capsys):
 
 
 def test_interrupt_ends_with_130_and_leaves_nothing(tmp_path):
-    command = [sys.executable, "-m", "cmlflow", "simulate", "compact-em", "-n", "1000000", "-o", "events.parquet"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    arguments = ["simulate", "compact-em", "-n", "30000", "-o", "events.parquet"]
+    code = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
+from cmlflow.cli import main
+sys.exit(main({arguments}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
