@@ -79,18 +79,7 @@ def embedding_metrics(
     >>> m["recall_at_1"], m["auc"]
     (1.0, 1.0)
     """
-    x, particle, e = _checked(z, particle_id, energy)
-    if hits not in ("core", "all"):
-        raise ValueError(f"hits is {hits!r}, expected 'core' or 'all'")
-    known = np.flatnonzero(particle >= 0)
-    order = known[np.lexsort((*x[known].T, e[known]))]
-    x, e, particle = x[order], e[order], _by_first_hit(particle[order])
-    if hits == "core":
-        keep = core_hits(particle, e, core_fraction)
-        x, particle = x[keep], _by_first_hit(particle[keep])
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    x = np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
-
+    x, particle = _prepared(z, particle_id, energy, hits, core_fraction)
     out = _neighbour_figures(x, particle)
     same, different = _pair_similarities(x, particle, n_pairs, seed)
     out["auc"] = area_under_curve(same, different)
@@ -98,6 +87,33 @@ def embedding_metrics(
     out["d_inter"] = float(np.median(1 - different)) if len(different) else float("nan")
     out["margin"] = out["d_inter"] - out["d_intra"]
     return out
+
+
+def pair_distances(
+    z: Any,
+    particle_id: Any,
+    energy: Any,
+    seed: int = 0,
+    *,
+    hits: str = "core",
+    core_fraction: float = 0.95,
+    n_pairs: int = 200_000,
+) -> tuple[Array, Array]:
+    """The cosine distances 1 - cos that `embedding_metrics` takes its distances and its margin from.
+
+    Parameters
+    ----------
+    z, particle_id, energy, seed, hits, core_fraction, n_pairs
+        As in `embedding_metrics`.
+
+    Returns
+    -------
+    same, different : ndarray of shape (n_same,), (n_different,), float64
+        Of pairs of hits of one particle, and of different particles.
+    """
+    x, particle = _prepared(z, particle_id, energy, hits, core_fraction)
+    same, different = _pair_similarities(x, particle, n_pairs, seed)
+    return 1 - same, 1 - different
 
 
 def core_hits(particle: Ints, energy: Array, fraction: float = 0.95) -> NDArray[np.bool_]:
@@ -145,6 +161,22 @@ def area_under_curve(positive: Array, negative: Array) -> float:
     below = np.searchsorted(negative, positive, "left").sum(dtype=np.float64)
     not_above = np.searchsorted(negative, positive, "right").sum(dtype=np.float64)
     return float((below + not_above) / 2 / len(positive) / len(negative))
+
+
+def _prepared(z: Any, particle_id: Any, energy: Any, hits: str, core_fraction: float) -> tuple[Array, Ints]:
+    """Unit vectors and particles of the hits that take part, in an order that does not depend on the one given."""
+    x, particle, e = _checked(z, particle_id, energy)
+    if hits not in ("core", "all"):
+        raise ValueError(f"hits is {hits!r}, expected 'core' or 'all'")
+    known = np.flatnonzero(particle >= 0)
+    order = known[np.lexsort((*x[known].T, e[known]))]
+    x, e, particle = x[order], e[order], _by_first_hit(particle[order])
+    if hits == "core":
+        keep = core_hits(particle, e, core_fraction)
+        x, particle = x[keep], _by_first_hit(particle[keep])
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    x = np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+    return x, particle
 
 
 def _checked(z: Any, particle_id: Any, energy: Any) -> tuple[Array, Ints, Array]:
