@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from joblib import Memory
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,27 +61,38 @@ def hdbscan(
     L. McInnes, J. Healy, S. Astels, "hdbscan: Hierarchical density based clustering", J. Open Source Softw. 2 (2017)
     205.
     """
-    at_least("min_cluster_size", min_cluster_size, 2)
-    at_least("min_samples", 1 if min_samples is None else min_samples, 1)
-    at_least("cluster_selection_epsilon", cluster_selection_epsilon, 0)
-    x = points(z, "z", normalize).cpu()
+    setting = {
+        "min_cluster_size": min_cluster_size,
+        "min_samples": min_samples,
+        "cluster_selection_epsilon": cluster_selection_epsilon,
+        "allow_single_cluster": allow_single_cluster,
+        "assign_noise": assign_noise,
+    }
+    return same_kind(_labels(points(z, "z", normalize).cpu(), setting), z)
+
+
+def _labels(x: Tensor, setting: Setting, memory: Any = None) -> Labels:
+    """Labels of one setting; `memory` (joblib) keeps the trees, which depend on min_samples alone."""
+    size, samples = setting["min_cluster_size"], setting["min_samples"]
+    at_least("min_cluster_size", size, 2)
+    at_least("min_samples", 1 if samples is None else samples, 1)
+    at_least("cluster_selection_epsilon", setting["cluster_selection_epsilon"], 0)
     labels = np.full(len(x), -1, np.int64)
-    if len(x) >= min_cluster_size:
+    if len(x) >= size:
         import hdbscan as package
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # the package's calls of scikit-learn
             fitted = package.HDBSCAN(
-                min_cluster_size=int(min_cluster_size),
-                min_samples=min(int(min_samples or min_cluster_size), len(x) - 1),
-                cluster_selection_epsilon=float(cluster_selection_epsilon),
-                allow_single_cluster=allow_single_cluster,
+                min_cluster_size=int(size),
+                min_samples=min(int(samples or size), len(x) - 1),
+                cluster_selection_epsilon=float(setting["cluster_selection_epsilon"]),
+                allow_single_cluster=setting["allow_single_cluster"],
                 core_dist_n_jobs=1,
+                **({} if memory is None else {"memory": memory}),
             ).fit(x.numpy())
         labels = fitted.labels_.astype(np.int64)
-    if assign_noise:
-        labels = _assign_noise(x, labels)
-    return same_kind(labels, z)
+    return _assign_noise(x, labels) if setting["assign_noise"] else labels
 
 
 def _assign_noise(x: Tensor, labels: Labels) -> Labels:
@@ -124,5 +138,6 @@ class Hdbscan(EventReadout):
         }
 
     def _cluster(self, x: NDArray[np.float64], settings: Sequence[Setting], energy: AnyArray | None) -> list[Labels]:
-        z = points(x, "X").numpy()
-        return [hdbscan(z, **setting) for setting in settings]
+        with TemporaryDirectory() as folder:
+            memory = Memory(folder, verbose=0) if len(settings) > 1 else None
+            return [_labels(points(x, "X", setting["normalize"]), setting, memory) for setting in settings]
