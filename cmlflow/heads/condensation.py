@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class CondensationHead(nn.Module):
@@ -23,4 +25,9 @@ class CondensationHead(nn.Module):
 
     def forward(self, h: Tensor) -> dict[str, Tensor]:
         """(N, in_features) to ``{"beta": (N,), "coordinates": (N, D)}``."""
-        return {"beta": self.beta(h).sigmoid().squeeze(1), "coordinates": self.coordinates(h)}
+        # One product for both: with a single column, or a sigmoid on contiguous memory, a hit's place decides how its
+        # value is rounded.
+        weight = torch.cat([self.beta.weight, self.coordinates.weight])
+        bias = torch.cat([self.beta.bias, self.coordinates.bias])
+        both = functional.linear(h, weight, bias)
+        return {"beta": both[:, 0].sigmoid(), "coordinates": both[:, 1:]}
