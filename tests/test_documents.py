@@ -93,11 +93,9 @@ def test_architecture_lists_the_layers_that_are_enforced():
     listed = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines()]
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = [c["layers"] for c in contracts if c["type"] == "layers"]
-    optional = {name.strip("()") for name in layers if name.startswith("(")}
-    assert listed == [name.strip("()") for name in reversed(layers) if name != "__main__"] + ["assets"]
+    assert listed == [name for name in reversed(layers) if name != "__main__"] + ["assets"]
     there = {p.name.removesuffix(".py") for p in (ROOT / "cmlflow").iterdir() if p.suffix in ("", ".py")}
-    there = {name for name in there if not name.startswith("__")}
-    assert there <= set(listed) <= there | optional
+    assert set(listed) == {name for name in there if not name.startswith("__")}
 
 
 def test_showers_per_split_are_those_of_the_libraries():

@@ -193,7 +193,8 @@ def marker_sizes(energy: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.empty(0, np.float32)
     low, high = np.quantile(log, [0.05, 0.999])
     share = np.clip((log - low) / (high - low), 0, 1) if high > low else np.full(len(log), 0.5)
-    return (2 + 7 * share).astype(np.float32)
+    sizes: NDArray[np.float32] = (2 + 7 * share).astype(np.float32)
+    return sizes
 
 
 def _clustering_data(event: Event, y: NDArray[np.int64], known: bool) -> dict[str, Any]:
@@ -259,7 +260,8 @@ def _without_far(position: NDArray[np.float32]) -> NDArray[np.float32]:
         return position
     low, high = np.quantile(position[:, :2], [0.005, 0.995], axis=0)
     room = 0.08 * (high - low) + 2.0
-    return position[((position[:, :2] >= low - room) & (position[:, :2] <= high + room)).all(1)]
+    near: NDArray[np.bool_] = ((position[:, :2] >= low - room) & (position[:, :2] <= high + room)).all(1)
+    return position[near]
 
 
 def _box(points: NDArray[Any], margin: float = 1.04) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
