@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from cmlflow.event import Event
-from cmlflow.metrics import reconstruction_metrics
+from cmlflow.metrics.matching import match
+from cmlflow.metrics.reconstruction import judge
 from cmlflow.readouts import sweep
+
+FIGURES = ("efficiency", "purity", "ratio")
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,20 @@ def tune_readout(
 def _scores(
     readout: Any, points: Sequence[np.ndarray], events: Sequence[Event], settings: list[dict[str, Any]], preset: str
 ) -> list[dict[str, Any]]:
-    labels: list[list[np.ndarray]] = [[] for _ in settings]
+    """Figures of every setting over all events; the labels of one event at a time are in memory."""
+    counts = np.zeros((len(settings), len(FIGURES), 2))
     for x, event in zip(points, events, strict=True):
         energy = event.energy if getattr(readout, "uses_energy", False) else None
         found = sweep(readout, x, settings, sample_weight=energy) if len(x) else [np.empty(0, np.int64)] * len(settings)
-        for mine, one in zip(labels, found, strict=True):
-            mine.append(one)
-    rows = []
-    for setting, found_labels in zip(settings, labels, strict=True):
-        m = reconstruction_metrics(events, found_labels, preset=preset)
-        e, p, r = (float(m[name]) for name in ("efficiency", "purity", "ratio"))
-        rows.append(setting | {"efficiency": e, "purity": p, "ratio": r, "distance": distance(e, p, r)})
-    return rows
+        for count, labels in zip(counts, found, strict=True):
+            sums = judge(match(labels, event), preset).sums()
+            count += [sums[name] for name in FIGURES]
+    above, below = counts[..., 0], counts[..., 1]
+    values = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0).tolist()
+    rows = [
+        setting | dict(zip(FIGURES, figures, strict=True)) for setting, figures in zip(settings, values, strict=True)
+    ]
+    return [row | {"distance": distance(*(row[name] for name in FIGURES))} for row in rows]
 
 
 def _between(values: Sequence[Any], best: Any) -> list[Any]:
