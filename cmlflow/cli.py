@@ -153,6 +153,14 @@ def _benchmark(options: argparse.Namespace) -> None:
     multiplicity_benchmark(options.models, options.output, options.events, options.particles, options.seed)
 
 
+def _speed(options: argparse.Namespace) -> None:
+    from cmlflow.benchmark.speed import speed_benchmark
+
+    settings = {name: getattr(options, name) for name in ("quick", "device", "model", "memory")}
+    speed_benchmark(options.output, options.rows, **settings)
+    print(f"speed.json and speed.md written to {options.output}")
+
+
 def _show(options: argparse.Namespace) -> None:
     from cmlflow.io import FormatError, read, read_labels
     from cmlflow.plots.event import event_display
@@ -182,11 +190,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cmlflow {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Command)
 
     p = _command(commands, "demo", _demo, "cluster packaged events with the packaged models; a table and a page")
     p.add_argument("-o", "--output", type=Path, default=Path("cmlflow-demo.html"), help="page (%(default)s)")
-    p.add_argument("-n", "--events", type=_count, default=10, help="events per sample (%(default)s)")
+    p.add_argument("-n", "--events", type=_count, default=8, help="events per sample (%(default)s)")
 
     p = _command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
     p.add_argument("sample", help="name of a sample, for example compact-em-test; with --geant4 a particle: e-, pi-")
@@ -239,12 +247,21 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
     p.add_argument("--json", type=Path, help="also write all figures to this file")
 
-    p = _command(commands, "benchmark", _benchmark, "score models with all their readouts by number of particles")
+    p = commands.add_parser("benchmark", help="score models by number of particles, or time cmlflow beside its rivals")
+    p.usual, kinds = "multiplicity", p.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
+    p = _command(kinds, "multiplicity", _benchmark, "score models with all their readouts by number of particles")
     p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for scores.json and scores.md")
     p.add_argument("-n", "--events", type=_count, default=60, help="test events per number of particles (%(default)s)")
     p.add_argument("-p", "--particles", type=_count, nargs="+", default=(2, 4, 8, 15))
     p.add_argument("-s", "--seed", type=int, default=1)
+    p = _command(kinds, "speed", _speed, "time and memory beside rivals on simulated events, one thread (extra bench)")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for speed.json and speed.md")
+    p.add_argument("--quick", action="store_true", help="small events, few repeats: under a minute")
+    p.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, as speed.json names them (all)")
+    p.add_argument("--no-memory", dest="memory", action="store_false", help="times only")
+    p.add_argument("--model", help="packaged model or folder whose embeddings are clustered")
+    p.add_argument("--device", default="cpu", help="cpu, cuda")
 
     p = _command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
     _reads_events(p)
@@ -252,6 +269,17 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-e", "--event", type=int, nargs="+", help="positions in the file (the first five)")
     p.add_argument("--model", help="cluster with this packaged model or folder")
     return parser
+
+
+class _Command(argparse.ArgumentParser):
+    """A command whose first word may be left out where one is usual: ``benchmark [multiplicity] MODEL``."""
+
+    usual: str | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.usual and args and args[0] not in ("multiplicity", "speed", "-h", "--help"):
+            args = [self.usual, *args]
+        return super().parse_known_args(args, namespace)
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
