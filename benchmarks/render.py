@@ -1,4 +1,5 @@
-"""Put the tables of benchmarks/results/compact/scores.json into README.md and docs/results.md.
+"""Put the tables of benchmarks/results/compact/scores.json into README.md and docs/results.md, and those of
+speed/speed.json into docs/speed.md.
 
 python benchmarks/render.py
 """
@@ -8,11 +9,14 @@ import re
 from pathlib import Path
 
 from cmlflow.benchmark.multiplicity import markdown
+from cmlflow.benchmark.tables import markdown as speed_markdown
 from cmlflow.recipes import READOUTS_TO_TUNE
 
 ROOT = Path(__file__).parents[1]
 SCORES = ROOT / "benchmarks" / "results" / "compact" / "scores.json"
 BLOCK = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)
+SPEED = ROOT / "benchmarks" / "results" / "speed" / "speed.json"
+SPEED_BLOCK = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
 NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 
 
@@ -24,8 +28,15 @@ def tables() -> dict[Path, str]:
     return {path: f"\n{markdown(chosen)}\n" if rows else NONE_YET for path, chosen in shown.items()}
 
 
+def speed_table() -> str:
+    """What belongs between the marks of docs/speed.md."""
+    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NONE_YET
+
+
 def main() -> None:
     """Rewrite the documents."""
+    page = ROOT / "docs" / "speed.md"
+    page.write_text(SPEED_BLOCK.sub(lambda _: speed_table(), page.read_text(), count=1))
     for path, table in tables().items():
         path.write_text(BLOCK.sub(lambda _, table=table: table, path.read_text(), count=1))
 

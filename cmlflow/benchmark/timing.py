@@ -59,11 +59,11 @@ def alternate(
     for name, call in candidates.items():
         first, results[name] = seconds_of(call, device)
         seconds[name] = [first] if first > SLOW else []
+    gc.collect()
     for _ in range(repeats):
         for name, call in candidates.items():
             had = seconds[name]
             if len(had) < repeats and (not had or sum(had) < budget):
-                gc.collect()
                 had.append(seconds_of(call, device)[0])
     return seconds, results
 

@@ -1,5 +1,6 @@
 """The speed benchmark: cmlflow and its rivals agree on the same input, and the reports hold what was measured."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of packages that are measured, while they are imported
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
+ROOT = Path(__file__).parents[2]
 TINY = {"hits": 400, "particles": 3, "events": 3}
 ANOTHER_ALGORITHM = "hdbscan (another algorithm)"
 ROUNDING = {"step-supcon": 5e-3, "step-oc": 5e-3, "supcon": 1e-4, "condensation-loss": 1e-4, "overlay": 1e-6}
@@ -98,21 +100,21 @@ def test_floor_counts_the_matrix_products_of_the_network():
 
 def test_candidates_alternate_and_slow_ones_stop(monkeypatch):
     calls = []
-    monkeypatch.setattr(timing, "SLOW", 0.02)
+    monkeypatch.setattr(timing, "seconds_of", lambda call, device: ({"a": 0.1, "b": 5.0}[call()], call()))
 
-    def call(name, pause):
-        def run():
-            calls.append(name)
-            time.sleep(pause)
-            return name
+    def call(name):
+        return lambda: calls.append(name) or name
 
-        return run
-
-    seconds, results = timing.alternate({"a": call("a", 0.0), "b": call("b", 0.03)}, 3, 0.05)
-    assert "".join(calls) == "ab" + "abaa"  # b: the first call counts, the second exhausts the time
+    seconds, results = timing.alternate({"a": call("a"), "b": call("b")}, 3, 8.0)
+    assert "".join(calls[::2]) == "ab" + "abaa"  # b: its first call counts, and its second uses up the time
     assert results == {"a": "a", "b": "b"}
-    assert [len(s) for s in seconds.values()] == [3, 2]
-    assert min(seconds["b"]) >= 0.03
+    assert seconds == {"a": [0.1] * 3, "b": [5.0] * 2}
+
+
+def test_times_are_those_of_the_call():
+    seconds, result = timing.seconds_of(lambda: time.sleep(0.05) or 7)
+    assert 0.05 <= seconds < 5
+    assert result == 7
     assert timing.ratios([4.0, 6.0], [1.0, 2.0, 3.0]) == [2.0, 2.0]
     assert timing.spread([3.0, 1.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
 
@@ -191,7 +193,7 @@ def test_a_failing_process_is_an_error_of_one_line(tmp_path):
 
 
 def test_the_script_is_the_command():
-    script = Path(__file__).parents[2] / "benchmarks" / "speed.py"
+    script = ROOT / "benchmarks" / "speed.py"
     done = subprocess.run(
         [sys.executable, script, "--help"], capture_output=True, text=True, env=os.environ, check=True
     )
@@ -202,3 +204,15 @@ def test_multiplicity_is_the_usual_benchmark(capsys):
     for arguments in (["benchmark", "no-model", "-o", "x"], ["benchmark", "multiplicity", "no-model", "-o", "x"]):
         assert main(arguments) == 1
         assert "no-model" in capsys.readouterr().err
+
+
+def test_page_shows_the_results_on_file():
+    spec = importlib.util.spec_from_file_location("render", ROOT / "benchmarks" / "render.py")
+    render = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(render)
+    page = ROOT / "docs" / "speed.md"
+    assert render.SPEED_BLOCK.search(page.read_text()).group() == render.speed_table(), "run benchmarks/render.py"
+    if render.SPEED.exists():
+        found = json.loads(render.SPEED.read_text())
+        assert not found["quick"]
+        assert (render.SPEED.parent / "speed.md").read_text() == markdown(found)
