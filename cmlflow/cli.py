@@ -107,8 +107,8 @@ def _tune(options: argparse.Namespace) -> None:
     model = MetricClusterer.load(options.model, verbose=True)
     found = model.tune(read(options.events), readouts=options.readout or [model.readout], preset=options.preset)
     for name, tuning in found.items():
-        best = min(tuning.table, key=lambda row: row["distance"])
-        scores = ", ".join(f"{figure} {best[figure]:.3f}" for figure in ("efficiency", "purity", "ratio"))
+        chosen = next(row for row in tuning.table if tuning.best.items() <= row.items())
+        scores = ", ".join(f"{figure} {chosen[figure]:.3f}" for figure in ("efficiency", "purity", "ratio"))
         print(f"{name}: {tuning.best} ({scores})")
     model.save(options.output)
     print(f"model written to {options.output}")
