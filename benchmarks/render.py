@@ -17,6 +17,7 @@ SCORES = ROOT / "benchmarks" / "results" / "compact" / "scores.json"
 BLOCK = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)
 SPEED = ROOT / "benchmarks" / "results" / "speed" / "speed.json"
 SPEED_BLOCK = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
+NO_SPEED_YET = "The full run is still to be made.\n"
 NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 
 
@@ -30,7 +31,7 @@ def tables() -> dict[Path, str]:
 
 def speed_table() -> str:
     """What belongs between the marks of docs/speed.md."""
-    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NONE_YET
+    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NO_SPEED_YET
 
 
 def main() -> None:

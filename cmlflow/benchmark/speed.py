@@ -18,7 +18,7 @@ from cmlflow.io.files import atomically
 
 FORMAT = 1
 REPEATS, QUICK_REPEATS = 5, 3
-BUDGET, QUICK_BUDGET = 40.0, 2.0
+BUDGET, QUICK_BUDGET = 30.0, 2.0
 
 
 def speed_benchmark(
@@ -52,7 +52,7 @@ def speed_benchmark(
     repeats : int, optional
         Rounds per case: 5, with `quick` 3.
     budget : float, optional [s]
-        A candidate whose calls of one case add up to more sits out the other rounds: 40, with `quick` 2.
+        A candidate whose calls of one case add up to more sits out the other rounds: 30, with `quick` 2.
     memory : bool, default=True
         Measure peak memory, in a process of its own per candidate; with `quick` for the first row alone.
     verbose : bool
