@@ -50,7 +50,7 @@ class _Clustered:
 
 def run_demo(
     output: str | Path = "cmlflow-demo.html",
-    n_events: int = 10,
+    n_events: int = 8,
     *,
     n_particles: Sequence[int] = (4, 8),
     models: Mapping[str, Sequence[str | Path]] | None = None,
@@ -143,7 +143,7 @@ def _cluster(
             if verbose:
                 hits = sum(e.n_hits for e in events)
                 print(
-                    f"{_kind(sample)}, {p} per event: {n} events, {hits} hits, {head} with {len(readouts)} "
+                    f"{_title(sample, p)}: {_count(events)}, {hits} hits, {head} with {len(readouts)} "
                     f"readouts: {time.perf_counter() - start:.1f} s",
                     flush=True,
                 )
@@ -161,7 +161,7 @@ def _printed(found: _Clustered, scores: Mapping[str, Evaluation]) -> str:
     """The scores as a table of fixed width."""
     lines = []
     for p, rows in _rows(scores):
-        lines += ["", f"{_kind(found.sample)}, {p} per event, {len(found.where(p))} events (95 % intervals)"]
+        lines += ["", f"{_title(found.sample, p)}, {_count(found.where(p))} (95 % intervals)"]
         lines.append(f"{'':22}" + "".join(f"{name:24}" for name in SCORES).rstrip())
         for name, row in rows.items():
             lines.append(f"  {name:20}" + "".join(f"{row[figure]!s:24}" for figure in SCORES).rstrip())
@@ -171,23 +171,20 @@ def _printed(found: _Clustered, scores: Mapping[str, Evaluation]) -> str:
 def _scores_section(results: Sequence[_Clustered], scores: Mapping[str, Mapping[str, Evaluation]]) -> Section:
     parts = [
         text(
-            "Efficiency: particles of which a cluster holds more than 70 % of the visible energy. Purity: clusters that "
-            "are one particle (R2S below 0.2). Ratio: clusters per particle. Best is 1 for all three. Brackets hold the "
-            "95 % bootstrap interval over the events; bold is the readout that each model uses by default."
+            "Efficiency: particles of which a cluster holds more than 70 % of the visible energy. Purity: clusters "
+            "that are one particle (R2S below 0.2). Ratio: clusters per particle. Best is 1 for all three. Brackets "
+            "hold the 95 % bootstrap interval over the events; bold is the readout that each model uses by default."
         )
     ]
     for found in results:
         tables = [
-            score_table(
-                rows, f"{_kind(found.sample)}, {p} per event ({len(found.where(p))} events)", marked=found.first
-            )
+            score_table(rows, f"{_kind(found.sample)}, {p} per event ({_count(found.where(p))})", marked=found.first)
             for p, rows in _rows(scores[found.sample])
         ]
         parts.append(columns(*tables))
         default = {name: scores[found.sample][name] for name in found.first}
-        for by, what in (("multiplicity", "number of particles per event"), ("energy", "particle energy")):
-            caption = f"{_kind(found.sample)}: scores of the default readouts by {what}, with 95 % intervals."
-            parts.append(figure_html(score_figure(default, by), caption))
+        caption = f"{_kind(found.sample)}: scores of the default readouts by number of particles, with 95 % intervals."
+        parts.append(figure_html(score_figure(default), caption))
     return Section("Scores", parts)
 
 
@@ -205,10 +202,10 @@ def _events_section(results: Sequence[_Clustered], n_particles: Sequence[int]) -
                     missing = np.full(found.events[i].n_hits, -1)
                     labels[name].append(found.labels[name][i] if name in found.labels else missing)
     words = (
-        "Truth on the left, clusters beside it. Drag to turn all views together, scroll to zoom, point at a hit to read "
-        "it; a click on a particle or cluster below a view hides it. A cluster has the colour of the particle with which "
-        "it shares most energy, further clusters of the same particle have another colour and diamonds, noise is grey. "
-        "Markers grow with the logarithm of the hit energy."
+        "Truth on the left, clusters beside it. Drag to turn all views together, scroll to zoom, point at a hit to "
+        "read it; a click on a particle or cluster below a view hides it. A cluster has the colour of the particle "
+        "with which it shares most energy, further clusters of the same particle have another colour and diamonds, "
+        "noise is grey. Markers grow with the logarithm of the hit energy."
     )
     return Section("Events", [text(words), display_html(events, labels, names=names)])
 
@@ -216,9 +213,9 @@ def _events_section(results: Sequence[_Clustered], n_particles: Sequence[int]) -
 def _embedding_section(results: Sequence[_Clustered], n_particles: int) -> Section:
     parts = [
         text(
-            "What the networks have learned: every hit is a point, hits of one particle should be close together and far "
-            "from all others. Left, the two main directions of the embedding of one event. Right, cosine distances of "
-            "pairs of core hits: the margin between the 99th percentile within particles (d_intra) and the median "
+            "What the networks have learned: every hit is a point; hits of one particle should be close together and "
+            "far from all others. Left, the two main directions of the embedding of one event. Right, cosine distances "
+            "of pairs of core hits: the margin between the 99th percentile within particles (d_intra) and the median "
             "between particles (d_inter) is the room that a readout has."
         )
     ]
@@ -229,7 +226,7 @@ def _embedding_section(results: Sequence[_Clustered], n_particles: int) -> Secti
         parts.append(figure_html(figure, f"{_kind(found.sample)}: embedding of one event of {n_particles} particles."))
         events = [found.events[i] for i in own]
         scores = {name: evaluate_embeddings(events, [z[i] for i in own]) for name, z in found.embeddings.items()}
-        caption = f"{_kind(found.sample)}: averages over {len(own)} events of {n_particles} particles"
+        caption = f"{_kind(found.sample)}: averages over {_count(own)} of {n_particles} particles"
         parts.append(_embedding_table(caption, scores))
     return Section("Embeddings", parts)
 
@@ -251,7 +248,7 @@ def _sample_section(
         rows.append([found.sample, names, len(found.events), f"{np.mean(hits):.0f}", max(hits), spread])
     head = ["sample", "models", "events", "hits per event", "largest", "particle energies [GeV]"]
     words = (
-        "Events are made of single Geant4 showers that were used neither for training nor for the choice of thresholds. "
+        "Events are made of single Geant4 showers that were used neither for training nor to choose thresholds. "
         f"Simulation, networks and readouts took {seconds:.0f} s for this page."
     )
     return Section("Samples", [text(words), table_html(head, rows)])
@@ -259,3 +256,11 @@ def _sample_section(
 
 def _kind(sample: str) -> str:
     return SAMPLES.get(sample, sample)
+
+
+def _title(sample: str, n_particles: int) -> str:
+    return f"{_kind(sample)}, {n_particles} per event"
+
+
+def _count(events: Sequence[object]) -> str:
+    return "1 event" if len(events) == 1 else f"{len(events)} events"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from cmlflow.metrics.scores import Evaluation
 from cmlflow.plots.page import html_page, table_html, write_page
 
 SCORES = ("efficiency", "purity", "ratio")
@@ -41,7 +41,7 @@ def columns(*parts: str) -> str:
 
 
 def score_table(
-    evaluations: Mapping[str, Evaluation],
+    evaluations: Mapping[str, Mapping[str, Any]],
     caption: str = "",
     *,
     figures: Sequence[str] = SCORES,
@@ -51,7 +51,8 @@ def score_table(
 
     Parameters
     ----------
-    evaluations : dict of str to Evaluation
+    evaluations : dict of str to Evaluation, or to dict of Interval
+        By the name of the clustering.
     caption : str
     figures : sequence of str
     marked : iterable of str

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cmlflow.metrics.intervals import Interval
+from cmlflow.metrics.reconstruction import RATES
 from cmlflow.metrics.scores import Evaluation
 from cmlflow.plots.colours import LINES
 
@@ -65,6 +66,8 @@ def score_figure(
             ax.axhline(1, color="0.6", linewidth=0.8, zorder=0)
         if by == "multiplicity":
             ax.set_xticks(sorted({p for e in evaluations.values() for p in e.by_multiplicity}))
+        if name in RATES and name != "ratio" and ax.has_data():
+            ax.set_ylim(max(-0.03, ax.get_ylim()[0] - 0.05), 1.03)
         ax.grid(alpha=0.25)
     handles, names = axes[0].get_legend_handles_labels()
     if handles:
@@ -140,9 +143,8 @@ def _known(row: Mapping[str, Any], name: str, by: str) -> bool:
 
 
 def _curve(ax: Any, i: int, n: int, label: str, points: list[tuple[float, float, Interval]], by: str) -> None:
-    x, half, y = (
-        np.array(column, dtype=float) for column in zip(*[(x, h, float(v)) for x, h, v in points], strict=True)
-    )
+    x, half = (np.array([point[k] for point in points], float) for k in (0, 1))
+    y = np.array([float(value) for *_, value in points])
     limits = np.array([[v.value - v.low, v.high - v.value] for *_, v in points]).T
     error = np.clip(np.nan_to_num(limits), 0, None)
     # Clusterings stand beside each other within a place, so that their intervals can be told apart.

@@ -107,7 +107,7 @@ def _scatter(ax: Any, event: Event, z: Any, name: str) -> None:
     if 0 < len(ax.collections) <= 12:
         legend = ax.legend(fontsize=8, frameon=False, markerscale=1.6)
         for handle in legend.legend_handles:
-            handle.set_sizes([30])
+            handle.set(sizes=[30], alpha=1)
 
 
 def _distances(ax: Any, same: NDArray[np.float64], different: NDArray[np.float64], name: str) -> None:
@@ -116,7 +116,15 @@ def _distances(ax: Any, same: NDArray[np.float64], different: NDArray[np.float64
     for values, colour, label in ((same, SAME, "same particle"), (different, DIFFERENT, "different particles")):
         if len(values):
             weight = np.full(len(values), 1 / len(values))
-            ax.hist(np.clip(values, 0, None), bins, weights=weight, color=colour, alpha=0.65, label=label)
+            ax.hist(
+                np.clip(values, 0, None),
+                bins,
+                weights=weight,
+                color=colour,
+                alpha=0.65,
+                label=label,
+                histtype="stepfilled",
+            )
     marks = {}
     if len(same):
         marks[r"$d_\mathrm{intra}$"] = (float(np.quantile(same, 0.99)), SAME, "--")

@@ -157,7 +157,7 @@ def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) 
     ends = [np.array(line).T for t in tracks for line in t["lines"]]
     frame, whole = (_box(points) for points in (_without_far(event.position), event.position))
     if ends:
-        frame, whole = (_box(np.concatenate([*box, *ends]), margin=1.0) for box in (frame, whole))
+        frame, whole = (_box(np.concatenate([np.stack(box), *ends]), margin=1.0) for box in (frame, whole))
     outside = int(((event.position < frame[0]) | (event.position > frame[1])).any(1).sum())
     return {
         "name": name,
@@ -278,7 +278,7 @@ def _frame(box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> dict[str, An
     """Limits of the axes and lengths of the drawn ones: in proportion, unless z were too short or too long to see."""
     low, high = box
     side = high - low
-    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.1, 1.7)])
+    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.0, 1.45)])
     limits = [[round(float(a), 2), round(float(b), 2)] for a, b in zip(low, high, strict=True)]
     return {"range": limits, "aspect": aspect.round(3).tolist()}
 

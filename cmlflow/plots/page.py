@@ -72,7 +72,7 @@ def figure_html(figure: Any, caption: str, *, alt: str | None = None) -> str:
         Text for readers who do not see the figure; the caption by default.
     """
     out = BytesIO()
-    figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(out, format="svg", metadata={"Date": None})
     data = b64encode(out.getvalue()).decode()
     image = f'<img alt="{escape(caption if alt is None else alt)}" src="data:image/svg+xml;base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"

@@ -105,7 +105,7 @@
 
   function start(root) {
     const data = JSON.parse(root.querySelector("script").textContent);
-    const first = { eye: { x: 0.55, y: -2.05, z: 0.7 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.12 } };
+    const first = { eye: { x: 0.5, y: -2.1, z: 0.75 }, up: { x: 0, y: 0, z: 1 }, center: { x: -0.14, y: 0, z: -0.06 } };
     let camera = first, current = 0, onlyWrong = false, far = false, moving = false;
     const bar = element("div", { className: "bar" }, root);
     const choice = element("select", { ariaLabel: "event" }, bar);
