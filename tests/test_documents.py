@@ -12,7 +12,6 @@ import pytest
 
 import cmlflow
 from cmlflow.cli import _parser
-from cmlflow.model_folder import packaged_models
 from cmlflow.recipes import RECIPES
 from cmlflow.simulation import SAMPLES, SPLITS, ShowerLibrary
 
@@ -65,7 +64,6 @@ def test_readme_sets_up_with_two_commands():
     assert 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest' in commands
 
 
-@pytest.mark.skipif("compact-em-supcon" not in packaged_models(), reason="compact-em-supcon is not packaged yet")
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
@@ -76,7 +74,6 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("compact-em-supcon" not in packaged_models(), reason="compact-em-supcon is not packaged yet")
 def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for sample, suffix in (("train", ""), ("validation", "-validation"), ("auxiliary", "-tuning"), ("test", "-test")):

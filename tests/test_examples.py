@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import cmlflow
-from cmlflow.model_folder import packaged_models
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -19,7 +18,6 @@ def example(name):
     return module
 
 
-@pytest.mark.skipif("compact-em-supcon" not in packaged_models(), reason="compact-em-supcon is not packaged yet")
 def test_quickstart(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     table = example("quickstart").main(n_events=3)
