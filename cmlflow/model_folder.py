@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from cmlflow import __version__
@@ -49,7 +49,9 @@ def write_model(
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     replace_files(
         {
-            folder / "weights.safetensors": lambda p: save_file(tensors, p),
+            folder / "weights.safetensors": lambda p: p.write_bytes(
+                save(tensors)
+            ),  # save_file would make it readable for its owner alone
             folder / "config.json": lambda p: p.write_text(text),
         }
     )

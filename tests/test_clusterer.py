@@ -404,10 +404,7 @@ def test_full_disk_leaves_the_old_files(trained, folder, monkeypatch, failing):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    if failing == "weights":
-        monkeypatch.setattr("cmlflow.model_folder.save_file", full)
-    else:
-        monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes" if failing == "weights" else "pathlib.Path.write_text", full)
     other = MetricClusterer(**SMALL | {"max_epochs": 1}, random_state=4).fit(blobs(2))
     with pytest.raises(OSError, match=f"{failing}.* cannot be written .*No space left"):
         other.save(folder)
