@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
 
     p = _command(commands, "demo", _demo, "cluster packaged events with the packaged models; a table and a page")
     p.add_argument("-o", "--output", type=Path, default=Path("cmlflow-demo.html"), help="page (%(default)s)")
-    p.add_argument("-n", "--events", type=_count, default=8, help="events per sample (%(default)s)")
+    p.add_argument("-n", "--events", type=_count, default=6, help="events per sample (%(default)s)")
 
     p = _command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
     p.add_argument("sample", help="name of a sample, for example compact-em-test; with --geant4 a particle: e-, pi-")

@@ -50,7 +50,7 @@ class _Clustered:
 
 def run_demo(
     output: str | Path = "cmlflow-demo.html",
-    n_events: int = 8,
+    n_events: int = 6,
     *,
     n_particles: Sequence[int] = (4, 8),
     models: Mapping[str, Sequence[str | Path]] | None = None,
