@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     p = _command(kinds, "multiplicity", _benchmark, "score models with all their readouts by number of particles")
     p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for scores.json and scores.md")
-    p.add_argument("-n", "--events", type=_count, default=60, help="test events per number of particles (%(default)s)")
+    p.add_argument("-n", "--events", type=_count, default=40, help="test events per number of particles (%(default)s)")
     p.add_argument("-p", "--particles", type=_count, nargs="+", default=(2, 4, 8, 15))
     p.add_argument("-s", "--seed", type=int, default=1)
     p = _command(kinds, "speed", _speed, "time and memory beside rivals on simulated events, one thread (extra bench)")

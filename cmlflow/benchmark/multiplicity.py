@@ -20,7 +20,7 @@ FIGURES = ("efficiency", "purity", "ratio", "merge_rate", "duplicate_rate", "res
 def multiplicity_benchmark(
     models: Sequence[str | Path],
     folder: str | Path,
-    n_events: int = 60,
+    n_events: int = 40,
     n_particles: Sequence[int] = (2, 4, 8, 15),
     seed: int = 1,
     *,
