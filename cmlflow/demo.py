@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.evaluation import evaluate, evaluate_embeddings
@@ -92,14 +94,8 @@ def run_demo(
         raise FileNotFoundError(f"{output}: there is no folder {Path(output).parent} to write the page to")
     started = time.perf_counter()
     chosen = MODELS if models is None else models
-    loaded = {sample: [MetricClusterer.load(name) for name in names] for sample, names in chosen.items()}
-    results, scores = [], {}
-    for sample, clusterers in loaded.items():
-        found = _cluster(sample, clusterers, n_events, n_particles, seed, verbose)
-        results.append(found)
-        scores[sample] = {name: evaluate(found.events, y) for name, y in found.labels.items()}
-        if verbose:
-            print(_printed(found, scores[sample]), flush=True)
+    with _one_thread():
+        results, scores = _run(chosen, n_events, n_particles, seed, verbose)
     seconds = time.perf_counter() - started
     sections = [
         _scores_section(results, scores),
@@ -115,6 +111,32 @@ def run_demo(
     if verbose:
         print(f"{time.perf_counter() - started:.0f} s; the page with scores, events and embeddings: {path.resolve()}")
     return path
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Events are small: further threads gain little, and where the cores are shared they wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(
+    models: Mapping[str, Sequence[str | Path]], n_events: int, n_particles: Sequence[int], seed: int, verbose: bool
+) -> tuple[list[_Clustered], dict[str, dict[str, Evaluation]]]:
+    """Cluster and score the events of every sample."""
+    loaded = {sample: [MetricClusterer.load(name) for name in names] for sample, names in models.items()}
+    results, scores = [], {}
+    for sample, clusterers in loaded.items():
+        found = _cluster(sample, clusterers, n_events, n_particles, seed, verbose)
+        results.append(found)
+        scores[sample] = {name: evaluate(found.events, y) for name, y in found.labels.items()}
+        if verbose:
+            print(_printed(found, scores[sample]), flush=True)
+    return results, scores
 
 
 def _cluster(

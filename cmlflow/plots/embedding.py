@@ -142,4 +142,4 @@ def _distances(ax: Any, same: NDArray[np.float64], different: NDArray[np.float64
     ax.set_ylabel("share of the pairs")
     if marks:
         ax.set_yscale("log")
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(fontsize=8, framealpha=0.85, edgecolor="none")
