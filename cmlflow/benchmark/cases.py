@@ -136,7 +136,7 @@ def knn_64d(n: int, inputs: Inputs) -> Case:
 
 
 def _knn(x: Tensor) -> Case:
-    candidates: dict[str, Callable[[], Any]] = {"cmlflow": lambda: knn(x, K, refine=False)}
+    candidates: dict[str, Callable[[], Any]] = {"cmlflow": lambda: knn(x, K)}
     if rivals.installed("torch_cluster"):
         candidates["torch-cluster"] = lambda: rivals.knn_torch_cluster(x, K)
     if rivals.installed("faiss"):

@@ -1,4 +1,7 @@
-"""Exact k nearest neighbours by row tiles: no N x N matrix, no compiled extension.
+"""Exact k nearest neighbours without an N x N matrix.
+
+On a CPU in single precision a compiled tree search finds them (`cmlflow.graphs.tree`); elsewhere matrix products, tile
+by tile of rows.
 
 Cells sit on a lattice, so equal distances are common and a plain top-k would let the order of the hits decide.
 Here the points are first put into lexicographic order of their coordinates, so that the same set of points always
@@ -21,7 +24,7 @@ TILE_ELEMENTS = 1 << 18  # distances held at a time: 1 MB, about the second-leve
 DIRECT_DIMENSIONS = 8  # up to here squared differences are summed directly: exact, and as fast
 
 
-def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> Array:
+def knn(x: Array, k: int, ptr: Array | None = None) -> Array:
     """The k nearest neighbours of every point within its own event, by Euclidean distance.
 
     Parameters
@@ -32,10 +35,6 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
         Number of neighbours, the point itself included.
     ptr : Tensor or ndarray of shape (n_events + 1,), int, optional
         Event b owns points ``ptr[b]:ptr[b+1]``. One event by default. Neighbours never cross events.
-    refine : bool, default=True
-        In more than 8 dimensions, order the candidates found by ``|a|^2 + |b|^2 - 2ab`` once more by exact
-        differences. Without it, neighbours whose squared distances differ by less than the rounding of float32 may
-        change places; the network does without.
 
     Returns
     -------
@@ -68,7 +67,7 @@ def knn(x: Array, k: int, ptr: Array | None = None, *, refine: bool = True) -> A
     if not points.is_floating_point():
         points = points.to(torch.get_default_dtype())
     order = lexicographic_order(points, bounds)
-    found = sorted_knn(points[order], k, bounds, refine=refine)
+    found = sorted_knn(points[order], k, bounds)
     out = torch.empty_like(found)
     out[order] = order[found]
     return out.numpy() if isinstance(x, np.ndarray) else out
@@ -106,8 +105,13 @@ def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
     return order
 
 
-def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool) -> Tensor:
-    """`knn` of points that are already in an order of their own; equal distances go to the earlier point."""
+def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool = True) -> Tensor:
+    """`knn` of points that are already in an order of their own; equal distances go to the earlier point.
+
+    The tiles find candidates by ``|a|^2 + |b|^2 - 2ab`` in more than 8 dimensions and `refine` orders them by exact
+    differences. Without it, neighbours whose squared distances differ by less than the rounding may change places.
+    The tree search is always exact.
+    """
     out = torch.empty((len(x), k), dtype=torch.int64, device=x.device)
     for start, stop in itertools.pairwise(bounds):
         if stop > start:
@@ -116,8 +120,21 @@ def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool) -> Tensor:
 
 
 def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
+    have = min(k, len(x))
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        from cmlflow.graphs.tree import tree_knn
+
+        out = torch.from_numpy(tree_knn(x.contiguous().numpy(), have))
+    else:
+        out = _by_tiles(x, have, refine)
+    if have < k:
+        own = torch.arange(len(x), device=x.device)[:, None]
+        out = torch.cat([out, own.expand(len(x), k - have)], 1)
+    return out
+
+
+def _by_tiles(x: Tensor, have: int, refine: bool) -> Tensor:
     n = len(x)
-    have = min(k, n)
     direct = x.shape[1] <= DIRECT_DIMENSIONS
     spare = 0 if direct or not refine else min(8, n - have)
     centred = x if direct else x - x.mean(0)  # the expansion of the square loses digits far from the origin
@@ -131,9 +148,6 @@ def _one_event(x: Tensor, k: int, refine: bool) -> Tensor:
         distance[torch.arange(b - a, device=x.device), torch.arange(a, b, device=x.device)] = -torch.inf
         nearest = _smallest(distance, have + spare)
         out[a:b] = _by_difference(x, nearest, a, b, have) if refine and not direct else nearest
-    if have < k:
-        own = torch.arange(n, device=x.device)[:, None]
-        out = torch.cat([out, own.expand(n, k - have)], 1)
     return out
 
 
@@ -153,12 +167,6 @@ def _expanded(rows: Tensor, columns: Tensor, square: Tensor) -> Tensor:
 
 def _smallest(distance: Tensor, count: int) -> Tensor:
     """Columns of the `count` smallest entries of each row, by rising value; equal values by column."""
-    if distance.device.type == "cpu" and distance.dtype == torch.float32:
-        from cmlflow.graphs.selection import smallest
-
-        out = torch.empty((len(distance), count), dtype=torch.int64)
-        smallest(distance.numpy(), count, out.numpy())
-        return out
     values, index = torch.topk(distance, count, dim=1, largest=False, sorted=True)
     if count < distance.shape[1]:
         # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cmlflow.graphs import knn
+from cmlflow.graphs.knn import sorted_knn
 
 
 def twin(x, k, bounds):
@@ -41,14 +42,16 @@ def gaussian(n, dim, seed=0):
 
 @pytest.mark.parametrize("dim", [1, 3, 8, 16, 64])
 @pytest.mark.parametrize("k", [1, 5, 24])
-def test_equals_the_loop(dim, k):
-    x = gaussian(120, dim)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])  # by tree, by tiles
+def test_equals_the_loop(dim, k, kind):
+    x = gaussian(120, dim).astype(kind)
     np.testing.assert_array_equal(knn(x, k), twin(x, k, [0, 120]))
 
 
 @pytest.mark.parametrize(("dim", "side"), [(3, 4), (2, 12), (16, 2), (64, 2)])
-def test_equal_distances_go_by_coordinates(dim, side):
-    x = lattice(90, dim, side)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_equal_distances_go_by_coordinates(dim, side, kind):
+    x = lattice(90, dim, side).astype(kind)
     found = knn(x, 10)
     if dim <= 8:
         np.testing.assert_array_equal(x[found], x[twin(x, 10, [0, 90])])
@@ -60,8 +63,9 @@ def test_equal_distances_go_by_coordinates(dim, side):
 
 @pytest.mark.parametrize("offset", [0.0, 320.0])
 @pytest.mark.parametrize(("dim", "side"), [(3, 4), (3, 9), (16, 2), (64, 2)])
-def test_order_of_points_does_not_matter(dim, side, offset):
-    x = lattice(150, dim, side) + np.float32(offset)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_order_of_points_does_not_matter(dim, side, offset, kind):
+    x = (lattice(150, dim, side) + np.float32(offset)).astype(kind)
     expected = as_points(x, knn(x, 12))
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(x))
@@ -70,11 +74,11 @@ def test_order_of_points_does_not_matter(dim, side, offset):
 
 
 def test_more_points_than_a_tile(monkeypatch):
-    x = gaussian(300, 3)
-    whole, whole16 = knn(x, 6), knn(gaussian(300, 16), 6)
+    x, x16 = gaussian(300, 3).astype(np.float64), gaussian(300, 16).astype(np.float64)
+    whole, whole16 = knn(x, 6), knn(x16, 6)
     monkeypatch.setattr(sys.modules["cmlflow.graphs.knn"], "TILE_ELEMENTS", 2100)  # seven rows
     np.testing.assert_array_equal(knn(x, 6), whole)
-    np.testing.assert_array_equal(knn(gaussian(300, 16), 6), whole16)
+    np.testing.assert_array_equal(knn(x16, 6), whole16)
 
 
 @pytest.mark.parametrize("dim", [3, 64])
@@ -93,8 +97,9 @@ def test_fewer_points_than_neighbours_repeat_the_point():
 
 
 @pytest.mark.parametrize("dim", [3, 16])
-def test_all_points_equal(dim):
-    found = knn(np.ones((30, dim), np.float32), 5)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_all_points_equal(dim, kind):
+    found = knn(np.ones((30, dim), kind), 5)
     assert (found[:, 0] == np.arange(30)).all()
     assert all(len(set(row)) == 5 for row in found.tolist())
 
@@ -113,11 +118,12 @@ def test_far_from_the_origin():
 
 @pytest.mark.parametrize("dim", [5, 64])
 def test_without_refinement_distances_are_the_same_to_rounding(dim):
-    x = gaussian(700, dim)
-    fast, exact = knn(x, 24, refine=False), knn(x, 24)
-    distance = [np.sort(((x[n] - x[:, None]) ** 2).sum(2), 1) for n in (fast, exact)]
-    np.testing.assert_allclose(*distance, rtol=1e-5, atol=1e-5)
-    assert (fast[:, 0] == np.arange(700)).all()
+    x = torch.from_numpy(gaussian(700, dim)).double()
+    x = x[torch.argsort(x[:, 0])]
+    fast, exact = sorted_knn(x, 24, [0, 700], refine=False), sorted_knn(x, 24, [0, 700])
+    distance = [(x[n] - x[:, None]).square().sum(2) for n in (fast, exact)]
+    torch.testing.assert_close(*distance, rtol=1e-12, atol=1e-12)
+    assert (fast[:, 0] == torch.arange(700)).all()
 
 
 def test_numpy_and_torch_agree_and_keep_their_kind():
