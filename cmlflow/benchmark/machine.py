@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "cmlflow", "torch", "numpy", "numba", "scipy", "scikit-learn", "fastcluster", "hdbscan", "uproot", "awkward",
+    "cmlflow", "torch", "numpy", "numba", "scipy", "scikit-learn", "hdbscan", "uproot", "awkward",
     "pyarrow", "torch-geometric", "torch-cluster", "faiss-cpu", "pytorch-metric-learning", "object-condensation",
 )  # fmt: skip
 

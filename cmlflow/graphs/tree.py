@@ -208,7 +208,7 @@ def _limit(squared: F4, margin: F4) -> F4:
 @njit  # type: ignore[untyped-decorator]
 def _key(squared: F4, position: int) -> int:
     """Squared distance and position as one integer that is ordered by the first, then by the second."""
-    return (np.int64(F4(squared).view(np.int32)) << 32) | position
+    return int((np.int64(F4(squared).view(np.int32)) << 32) | position)
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -270,7 +270,7 @@ def _points_to_box(leaf: Float, low: Float, high: Float, b: int, out: Float) -> 
 
 @njit  # type: ignore[untyped-decorator]
 def _largest(limit: Float, count: int) -> F4:
-    out = limit[0]
+    out: F4 = limit[0]
     for i in range(1, count):
         out = max(out, limit[i])
     return out

@@ -79,18 +79,16 @@ def condensation_loss(beta: ArrayLike, x: Array, particle_id: ArrayLike, q_min: 
     member = labels[:, None] == torch.arange(n_particles, device=labels.device)  # (N, K)
     alpha = torch.where(member, charge.detach()[:, None], -1.0).argmax(0)  # (K,)
     n_own = member.sum(0)
-    pull = charge[:, None] * charge[alpha]
-    attraction, repulsion = [], []
-    for k in range(n_particles):  # a few dozen at most; keeps memory at (N, D)
-        own = member[:, k]
-        attraction.append((pull[own, k] * (points[own] - points[alpha[k]]).square().sum(1)).sum() / n_own[k])
-        other = ~own
-        distance = length(points[other] - points[alpha[k]])
-        n_other = max(len(labels) - int(n_own[k]), 1)
-        repulsion.append((pull[other, k] * (1 - distance).clamp(min=0)).sum() / n_other)
+    known = labels >= 0
+    own = labels[known]
+    pull = charge[known] * (charge[alpha] / n_own)[own]
+    attraction = (pull * (points[known] - points[alpha[own]]).square().sum(1)).sum()
+    push = torch.where(member, 0, charge[:, None] * (charge[alpha] / (len(labels) - n_own).clamp(min=1)))
+    distance = torch.cdist(points, points[alpha], compute_mode="donot_use_mm_for_euclid_dist")  # (N, K)
+    repulsion = (push * (1 - distance).clamp(min=0)).sum()
     terms = {
-        "attraction": torch.stack(attraction).mean(),
-        "repulsion": torch.stack(repulsion).mean(),
+        "attraction": attraction / n_particles,
+        "repulsion": repulsion / n_particles,
         "beta": (1 - strength[alpha]).mean(),
     }
     return {name: as_given(value, x) for name, value in terms.items()}

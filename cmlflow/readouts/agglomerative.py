@@ -27,19 +27,18 @@ def ward_linkage(z: AnyArray, normalize: bool = True) -> NDArray[np.float64]:
 
     Notes
     -----
-    O(N^2 D) time and O(N) memory.
+    O(N^2 D) time at most, O(N D) memory.
 
     References
     ----------
-    J. H. Ward, J. Am. Stat. Assoc. 58 (1963) 236. D. Müllner, "fastcluster", J. Stat. Softw. 53 (2013) 9.
+    J. H. Ward, J. Am. Stat. Assoc. 58 (1963) 236.
     """
-    import fastcluster
-
     x = points(z, "z", normalize).cpu().numpy()
     if len(x) < 2:
         return np.zeros((0, 4))
-    tree: NDArray[np.float64] = fastcluster.linkage_vector(x, method="ward", metric="euclidean")
-    return tree
+    from cmlflow.readouts.linkage import ward_tree
+
+    return ward_tree(np.ascontiguousarray(x))
 
 
 def cut(tree: NDArray[np.float64], n_hits: int, height: float) -> Labels:
@@ -84,7 +83,7 @@ def ward(z: Array, height: float = 8.0, *, normalize: bool = True) -> Array:
 
     References
     ----------
-    J. H. Ward, J. Am. Stat. Assoc. 58 (1963) 236. D. Müllner, "fastcluster", J. Stat. Softw. 53 (2013) 9.
+    J. H. Ward, J. Am. Stat. Assoc. 58 (1963) 236.
 
     Examples
     --------
