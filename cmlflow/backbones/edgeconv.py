@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from cmlflow.backbones.scaling import InputScaling
-from cmlflow.graphs.knn import event_bounds, lexicographic_order, sorted_knn
+from cmlflow.graphs.neighbours import event_bounds, lexicographic_order, sorted_knn
 
 TILE_ROWS = 96  # hits whose edges are held at a time: 96 x 24 x 64 floats are 0.6 MB
 

@@ -11,9 +11,6 @@ from cmlflow.metrics.matching import Array, Ints, numpy_array, sum_by
 
 FIGURES = ("recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter", "margin")
 
-_TILE = 1 << 22
-"""Entries of the similarity matrix held at a time: 32 MB."""
-
 
 def embedding_metrics(
     z: Any,
@@ -205,20 +202,13 @@ def _by_first_hit(particle: Ints) -> Ints:
 
 
 def _neighbour_figures(x: Array, particle: Ints) -> dict[str, float]:
-    n = len(x)
-    k = min(10, n - 1)
+    from cmlflow.graphs.double import nearest_others
+
+    k = min(10, len(x) - 1)
     if k < 1:
         return dict.fromkeys(FIGURES[:3], float("nan"))
-    same = np.empty((n, k), bool)
-    rows = max(1, _TILE // n)
-    for start in range(0, n, rows):
-        stop = min(start + rows, n)
-        far = -(x[start:stop] @ x.T)
-        here = np.arange(stop - start)
-        far[here, start + here] = np.inf
-        near = np.argpartition(far, k - 1, axis=1)[:, :k]
-        near = np.take_along_axis(near, np.argsort(np.take_along_axis(far, near, 1), axis=1, kind="stable"), 1)
-        same[start:stop] = particle[near] == particle[start:stop, None]
+    near, _ = nearest_others(x, k)  # of unit vectors, the nearest are the most similar
+    same = particle[near] == particle[:, None]
     n_hits = np.bincount(particle)
     foreign = sum_by(particle, 1 - same.mean(axis=1), len(n_hits))
     return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cmlflow.readouts.base import EventReadout, Grid, Setting, grouped
-from cmlflow.readouts.distances import kth_distance
 from cmlflow.readouts.greedy import greedy_centres, greedy_settings
 from cmlflow.readouts.points import AnyArray, Array, Labels, at_least, points, same_kind
 
@@ -41,8 +41,12 @@ def density_scores(z: Array, k: int = 24, temperature: float = 0.1, normalize: b
     """
     at_least("k", k, 1)
     at_least("temperature", temperature, 0, strict=True)
-    score = (-kth_distance(points(z, "z", normalize), int(k)) / temperature).exp()
-    return score.cpu().numpy() if isinstance(z, np.ndarray) else score
+    from cmlflow.graphs.double import nearest_others  # numba takes its time to load
+
+    x = points(z, "z", normalize).cpu().numpy()
+    k = min(int(k), len(x) - 1)
+    score = np.exp(-nearest_others(x, k)[1][:, -1] / temperature) if k > 0 else np.ones(len(x))
+    return score if isinstance(z, np.ndarray) else torch.from_numpy(score).to(z.device)
 
 
 def density(

@@ -10,82 +10,11 @@ import itertools
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from cmlflow.readouts.leaves import LEAF, leaves
+from cmlflow.readouts.leaves import leaves
 
 ROWS = 64
-SPARE = 4
 ROUNDING = 1e-13
-WORTH_BOUNDING = 4096  # points; below, all pairs cost less than the bounds
-
-
-def kth_distance(x: Tensor, k: int) -> Tensor:
-    """Euclidean distance of every point to its k-th nearest other point.
-
-    Parameters
-    ----------
-    x : Tensor of shape (N, D), float64
-    k : int
-        Where there are fewer than `k` other points, the farthest one counts; zero for a single point.
-
-    Returns
-    -------
-    Tensor of shape (N,), float64
-
-    Notes
-    -----
-    A leaf of points looks at the nearest leaves first; that bounds its k-th distances, and leaves beyond the bound
-    are left out. Selecting costs more than multiplying, so each row is then reduced to the minima of blocks of
-    columns: the blocks with the lowest minima hold all the nearest points, and only their entries are sorted. The
-    chosen distances are computed again from differences, which cancellation cannot spoil.
-    """
-    n = len(x)
-    k = min(k, n - 1)
-    if k < 1:
-        return x.new_zeros(n)
-    wanted = min(k + 1 + SPARE, n)
-    cloud = leaves(x)
-    x = cloud.x
-    half_square = 0.5 * (x * x).sum(1)
-    rounding = ROUNDING * (1.0 + float(half_square.max()))
-    n_first = 1 + -(-2 * wanted // LEAF)
-    result = x.new_empty(n)
-    for leaf, (start, stop) in enumerate(itertools.pairwise(cloud.bounds)):
-        rows = x[start:stop]
-        needed = torch.ones(len(cloud.radius), dtype=torch.bool, device=x.device)
-        if n > WORTH_BOUNDING and n_first < len(needed):
-            gap = cloud.gap(rows)
-            first = torch.zeros_like(needed)
-            first[(cloud.centre - cloud.centre[leaf]).square().sum(1).topk(n_first, largest=False).indices] = True
-            some = cloud.members(first)
-            key = torch.addmm(half_square[some][None], rows, x[some].T, alpha=-1)
-            bound = key.kthvalue(k + 1, dim=1).values + half_square[start:stop]
-            needed = first | (gap <= (2 * (bound.clamp(min=0) + rounding)).sqrt()[:, None]).any(0)
-        columns = cloud.members(needed)
-        chosen = columns[_smallest(rows, x[columns], half_square[columns], wanted)]
-        squared = (x[chosen] - rows[:, None]).square().sum(2)
-        itself = chosen == torch.arange(start, stop, device=x.device)[:, None]
-        squared[itself] = float("inf")
-        result[cloud.order[start:stop]] = squared.kthvalue(k, dim=1).values.sqrt()
-    return result
-
-
-def _smallest(rows: Tensor, x: Tensor, half_square: Tensor, wanted: int) -> Tensor:
-    """The `wanted` nearest points of each row, in any order: the lowest block minima name the blocks that hold them."""
-    n = len(x)
-    per_block = max(1, round((n / wanted) ** 0.5))
-    n_blocks = -(-n // per_block)
-    missing = n_blocks * per_block - n
-    half_square = pad(half_square, (0, missing), value=float("inf"))
-    key = torch.addmm(half_square[None], rows, pad(x, (0, 0, 0, missing)).T, alpha=-1)
-    minima = key.view(len(rows), per_block, n_blocks).amin(1)
-    blocks = minima.topk(wanted, largest=False, sorted=False).indices
-    step = torch.arange(per_block, device=x.device) * n_blocks
-    candidates = (blocks[:, :, None] + step).flatten(1)
-    best = key.gather(1, candidates).topk(wanted, largest=False, sorted=False).indices
-    nearest_columns: Tensor = candidates.gather(1, best)
-    return nearest_columns
 
 
 def nearest(queries: Tensor, x: Tensor) -> Tensor:

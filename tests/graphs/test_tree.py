@@ -84,7 +84,7 @@ def test_every_leaf_but_the_last_is_full_and_compact():
 
 
 def test_network_features_equal_the_tiles_of_torch():
-    from cmlflow.graphs.knn import sorted_knn
+    from cmlflow.graphs.neighbours import sorted_knn
 
     x = torch.from_numpy(cloud(2000, 64, 5, 0.02))
     tree, tiles = sorted_knn(x, 24, [0, 2000]), sorted_knn(x.double(), 24, [0, 2000])

@@ -78,13 +78,6 @@ def test_fewer_than_ten_neighbours():
         assert fast[name] == pytest.approx(value, abs=1e-9), name
 
 
-def test_tiles_do_not_show(monkeypatch):
-    z, particle, energy = random_embedding(2)
-    whole = embedding_metrics(z, particle, energy)
-    monkeypatch.setattr("cmlflow.metrics.embedding._TILE", 200)
-    assert embedding_metrics(z, particle, energy) == pytest.approx(whole, abs=1e-12)
-
-
 def test_worked_example():
     # Two particles at right angles, each with one hit 60 degrees off its other: distances 0.5 within.
     angle = np.radians([0.0, 60.0, 180.0, 240.0])

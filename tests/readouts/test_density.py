@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cmlflow.readouts import Density, density, density_scores
-from cmlflow.readouts.distances import kth_distance
 
 
 def scores_twin(z, k, temperature, normalize=True):
@@ -42,30 +41,6 @@ def test_equals_the_twin_where_distances_tie(greedy_twin, z, k, radius):
     scores, x = scores_twin(z, k, 1.0, normalize=False)
     labels = density(z, k=k, temperature=1.0, threshold=0.2, radius=radius, normalize=False)
     np.testing.assert_array_equal(labels, greedy_twin(x, scores, 0.2, radius))
-
-
-@pytest.mark.parametrize(("n", "dim"), [(300, 1), (1000, 3), (200, 64)])
-def test_kth_distance_equals_the_full_matrix(n, dim):
-    x = torch.randn(n, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) + 100
-    full = (x[:, None] - x[None]).square().sum(2).sqrt().sort(1).values
-    for k in (1, 24, n - 1, n + 5):
-        torch.testing.assert_close(kth_distance(x, k), full[:, min(k, n - 1)], rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("spread", [0.02, 1.0])
-def test_kth_distance_of_many_points(blobs, spread):
-    """Enough points for far leaves to be left out, where there are any."""
-    x = torch.from_numpy(blobs(5000, spread=spread)).double()
-    some = torch.arange(0, 5000, 50)
-    full = torch.cdist(x[some], x, compute_mode="donot_use_mm_for_euclid_dist").sort(1).values
-    for k in (1, 24, 60, 300):
-        torch.testing.assert_close(kth_distance(x, k)[some], full[:, k], rtol=1e-12, atol=0)
-
-
-def test_close_points_keep_their_digits():
-    x = 1 + 1e-6 * torch.arange(500, dtype=torch.float64)[:, None] ** 2
-    expected = (x[1:, 0] - x[:-1, 0])[:1]
-    torch.testing.assert_close(kth_distance(x, 1)[:1], expected, rtol=1e-9, atol=0)
 
 
 def test_does_not_depend_on_the_order_of_hits(blobs):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cmlflow.graphs import knn
-from cmlflow.graphs.knn import sorted_knn
+from cmlflow.graphs.neighbours import sorted_knn
 
 
 def twin(x, k, bounds):
@@ -76,7 +76,7 @@ def test_order_of_points_does_not_matter(dim, side, offset, kind):
 def test_more_points_than_a_tile(monkeypatch):
     x, x16 = gaussian(300, 3).astype(np.float64), gaussian(300, 16).astype(np.float64)
     whole, whole16 = knn(x, 6), knn(x16, 6)
-    monkeypatch.setattr(sys.modules["cmlflow.graphs.knn"], "TILE_ELEMENTS", 2100)  # seven rows
+    monkeypatch.setattr(sys.modules["cmlflow.graphs.neighbours"], "TILE_ELEMENTS", 2100)  # seven rows
     np.testing.assert_array_equal(knn(x, 6), whole)
     np.testing.assert_array_equal(knn(x16, 6), whole16)
 
