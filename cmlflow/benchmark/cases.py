@@ -21,11 +21,12 @@ from cmlflow.io import read, write
 from cmlflow.losses import condensation_loss as own_condensation
 from cmlflow.losses import supcon_loss
 from cmlflow.metrics import association_scores, embedding_metrics
-from cmlflow.readouts import density, ward
+from cmlflow.readouts import condensation, density, ward
 from cmlflow.simulation import ShowerLibrary, overlay
 
 K = 24
 WARD_HEIGHT = 8.0
+OC_SETTING = (0.1, 0.25)  # threshold, radius: the paper's
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Case:
     difference : callable
         Of cmlflow's result and a rival's, a number that is zero where they agree; None: not comparable.
     flops : float, optional
-        Operations of the matrix products that the algorithm cannot do without.
+        Operations of the matrix products of the algorithm with neighbours from all pairs.
     precision : {"float32", "float64"}
         In which they are done.
     """
@@ -165,6 +166,14 @@ def density_readout(n: int, inputs: Inputs) -> Case:
     candidates: dict[str, Callable[[], Any]] = {"cmlflow": lambda: density(z).cpu().numpy()}
     candidates["full matrix, per hit"] = lambda: rivals.density_full_matrix(z)
     candidates["hdbscan (another algorithm)"] = lambda: rivals.hdbscan_package(z)
+    return Case(candidates, cluster_difference)
+
+
+def condensation_readout(n: int, inputs: Inputs) -> Case:
+    """From beta and coordinates to clusters."""
+    beta, x = inputs.condensation(n)
+    candidates: dict[str, Callable[[], Any]] = {"cmlflow": lambda: condensation(x, beta, *OC_SETTING).cpu().numpy()}
+    candidates["full matrix, per hit"] = lambda: rivals.condensation_per_hit(x, beta, *OC_SETTING)
     return Case(candidates, cluster_difference)
 
 

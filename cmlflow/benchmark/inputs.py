@@ -19,6 +19,7 @@ from cmlflow.simulation import SimulatedEvents
 
 SAMPLE = "paper-em-test"
 MODEL = "compact-em-supcon"
+OC_MODEL = "compact-em-oc"
 HITS_PER_PARTICLE = 1600  # more than an electron of the sample leaves on average
 GAIN = 1.5
 
@@ -95,6 +96,16 @@ class Inputs:
     def embedding(self, n_hits: int) -> Tensor:
         """Unit vectors of the trained network, shape (n_hits, 16)."""
         return self.outputs(n_hits)[0]
+
+    def condensation(self, n_hits: int) -> tuple[Tensor, Tensor]:
+        """Beta (n_hits,) and coordinates (n_hits, 16) of the packaged OC model; of random weights if there is none."""
+        from cmlflow.clusterer import MetricClusterer
+
+        packaged = OC_MODEL in packaged_models()
+        network = MetricClusterer.load(OC_MODEL).network_.to(self.device) if packaged else self.network("oc")
+        with torch.no_grad():
+            out = network.eval()(self.tensors(n_hits)[0])
+        return out["beta"], out["coordinates"].contiguous()
 
     def edge_features(self, n_hits: int) -> Tensor:
         """What the trained network's last edge layer looks for neighbours in, shape (n_hits, 64)."""

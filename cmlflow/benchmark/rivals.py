@@ -151,6 +151,11 @@ def density_full_matrix(
     return greedy_per_hit(distance.cpu().numpy(), score.cpu().numpy(), threshold, radius)
 
 
+def condensation_per_hit(x: Tensor, beta: Tensor, threshold: float, radius: float) -> Labels:
+    """OC inference with the N x N matrix of distances, hit by hit."""
+    return greedy_per_hit(torch.cdist(x, x).cpu().numpy(), beta.cpu().numpy(), threshold, radius)
+
+
 def greedy_per_hit(
     distance: NDArray[np.float32], score: NDArray[np.float32], threshold: float, radius: float
 ) -> Labels:

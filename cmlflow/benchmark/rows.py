@@ -78,11 +78,15 @@ ROWS: dict[str, Row] = {
         "density readout", cases.density_readout,
         (2000, 5000, 10000, 30000), (2000,), (10000,), limits={"full matrix, per hit": 10000}, agreement=_LABELS,
     ),
+    "condensation": Row(
+        "OC readout", cases.condensation_readout,
+        (2000, 10000, 30000), (2000,), (10000,), limits={"full matrix, per hit": 10000}, agreement=_LABELS,
+    ),
     "ward": Row(
         "Ward readout", cases.ward_readout,
-        (2000, 5000, 10000), (2000,), (10000,), limits={"scikit-learn": 10000}, agreement=_LABELS,
+        (2000, 5000, 10000, 30000), (2000,), (10000, 30000), limits={"scikit-learn": 10000}, agreement=_LABELS,
     ),
-    "association": Row("R2S, S2R, shared energy", cases.association, (2000, 8000), (1000,), agreement=_FIGURES),
+    "association": Row("R2S, S2R, shared energy", cases.association, (2000, 8000, 30000), (1000,), agreement=_FIGURES),
     "embedding-metrics": Row("embedding metrics", cases.embedding, (1000, 2000), (500,), agreement=_FIGURES),
     "inference": Row(
         "inference, hits to clusters", cases.inference,

@@ -22,7 +22,8 @@ TARGETS: tuple[tuple[str, int, str | None, str, str, float], ...] = (
     ("knn-64d", 10000, "faiss", "ratio", ">=", 1.5),
     ("density", 10000, "full matrix, per hit", "ratio", ">=", 10.0),
     ("ward", 10000, "scikit-learn", "ratio", ">=", 5.0),
-    ("association", 2000, "loops", "ratio", ">=", 100.0),
+    ("association", 8000, "loops", "ratio", ">=", 100.0),
+    ("association", 30000, "loops", "ratio", ">=", 100.0),
     ("embedding-metrics", 2000, "loops", "ratio", ">=", 100.0),
     ("inference", 32000, None, "exponent", "<=", 1.8),
 )
