@@ -1,0 +1,239 @@
+"""The matrix of trained models, the events they are tuned and tested on, and the sizes of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from cmlflow.recipes import RECIPES, Recipe, recipe
+from cmlflow.simulation import SAMPLES, Sample
+
+KINDS = ("em", "had", "mixed")
+COMMON_READOUTS = ("ward", "clue", "hdbscan")
+SPECTRUM = "mixed-spectrum"
+"""Name of the test set with the spectrum of mixed training events: that of the paper's Table 3."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What is compared: recipes of one name, ``<size>-<kind>-<name>``.
+
+    Attributes
+    ----------
+    name, title : str
+    readouts : tuple of str
+        Tuned and tested beside the model's own readout and those common to all.
+    """
+
+    name: str
+    title: str
+    readouts: tuple[str, ...] = ()
+
+
+SYSTEMS: dict[str, System] = {
+    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", ("density",)))
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained, tuned on and tested.
+
+    Attributes
+    ----------
+    name : str
+    recipes : str
+        First word of the names of recipes and samples.
+    events : dict of int to int
+        Test events by number of particles.
+    n_spectrum : int
+        Test events with the spectrum of mixed training events.
+    n_tuning : int
+        Auxiliary events on which every readout of every model is tuned.
+    energy_bins : tuple of float [GeV]
+    bootstrap : int
+        Resamples of the events.
+    training : dict
+        Fields of `Recipe` in place of its own.
+    parameters : dict
+        Parameters of `MetricClusterer` in place of the recipe's.
+    """
+
+    name: str
+    recipes: str
+    events: Mapping[int, int]
+    n_spectrum: int
+    n_tuning: int
+    energy_bins: tuple[float, ...]
+    bootstrap: int = 500
+    training: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+_COMPACT_BINS = (10.0, 30.0, 60.0, 100.0, 150.0, 200.0)
+SIZES: dict[str, Size] = {
+    s.name: s
+    for s in (
+        Size("compact", "compact", {1: 40, 2: 40, 4: 40, 8: 40, 15: 40, 30: 20}, 100, 100, _COMPACT_BINS),
+        Size(
+            "paper", "paper", dict.fromkeys((1, 2, 4, 8, 10, 15, 20, 30), 200), 1000, 1000,
+            (30.0, 60.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0),
+        ),
+        Size(
+            "quick", "compact", {1: 3, 2: 3, 4: 3}, 3, 2, _COMPACT_BINS, 100,
+            {"n_events": 8, "n_validation": 2}, {"max_epochs": 1},
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One model of the matrix.
+
+    Attributes
+    ----------
+    kind : {"em", "had", "mixed"}
+        What it is trained on.
+    system : str
+        A key of `SYSTEMS`.
+    dim : int
+        Of the embedding.
+    seed : int
+        1 is the recipe as it stands; others have other training events, initial weights and event order.
+    """
+
+    kind: str
+    system: str
+    dim: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As in ``em-supcon-16d-seed1``."""
+        return f"{self.kind}-{self.system}-{self.dim}d-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test events of one kind, with one number of particles, or with the spectrum of training events.
+
+    Attributes
+    ----------
+    name : str
+        As in ``em-08``, ``mixed-spectrum``.
+    sample : Sample
+    n_particles : int or None
+    n_events : int
+    """
+
+    __test__ = False  # no test for pytest
+
+    name: str
+    sample: Sample
+    n_particles: int | None
+    n_events: int
+
+
+def recipe_name(size: Size, kind: str, system: str) -> str:
+    """Name of the recipe of a cell; it may not exist."""
+    return f"{size.recipes}-{kind}-{system}"
+
+
+def available_systems(size: Size, kinds: Sequence[str]) -> list[str]:
+    """Systems with a recipe for at least one of the kinds."""
+    return [s for s in SYSTEMS if any(recipe_name(size, k, s) in RECIPES for k in kinds)]
+
+
+def recipe_of(size: Size, cell: Cell) -> Recipe:
+    """What a cell is trained with: the recipe of its kind and system, with its dimension and seed.
+
+    Thresholds are not the recipe's affair here: all models are tuned on the same auxiliary events afterwards.
+    """
+    base = recipe(recipe_name(size, cell.kind, cell.system))
+    changes = {"dim": cell.dim} if cell.dim != base.parameters.get("dim", 16) else {}
+    if cell.seed != 1:
+        changes["random_state"] = base.parameters.get("random_state", 0) + cell.seed - 1
+    parameters = base.parameters | dict(size.parameters) | changes
+    fields = dict(size.training) | {"readouts": (), "n_tuning": 0, "parameters": parameters}
+    return replace(base, seed=base.seed + cell.seed - 1, **fields)
+
+
+def cells(
+    size: Size, kinds: Sequence[str], systems: Sequence[str], dims: Sequence[int], seeds: Sequence[int]
+) -> list[Cell]:
+    """All cells that have a recipe, those of seed 1 first, the larger dimension first.
+
+    Raises
+    ------
+    ValueError
+        For a kind or system that there is not, a dimension or seed below 1, or no cell at all.
+    """
+    for what, asked, known in (("kind", kinds, KINDS), ("system", systems, tuple(SYSTEMS))):
+        for name in asked:
+            if name not in known:
+                raise ValueError(f"{what} {name!r} is not known; there are {', '.join(known)}")
+    for what, values in (("dim", dims), ("seed", seeds)):
+        for value in values:
+            if value < 1:
+                raise ValueError(f"{what} is {value}, expected 1 or more")
+    found = [
+        Cell(kind, system, dim, seed)
+        for seed, dim, kind, system in product(sorted(set(seeds)), sorted(set(dims), reverse=True), kinds, systems)
+        if recipe_name(size, kind, system) in RECIPES
+    ]
+    if not found:
+        raise ValueError(f"there is no recipe {size.recipes}-KIND-SYSTEM for kinds {kinds} and systems {systems}")
+    return found
+
+
+def native_readout(size: Size, kind: str, system: str) -> str:
+    """The readout that belongs to a system: density for SupCon, OC inference for OC."""
+    name: str = recipe(recipe_name(size, kind, system)).parameters.get("readout", "density")
+    return name
+
+
+def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
+    """The model's own readout first, then those all systems are offered; SupCon gets that of `best` too."""
+    names = [native_readout(size, cell.kind, cell.system), *SYSTEMS[cell.system].readouts, *COMMON_READOUTS]
+    if cell.system == "supcon" and recipe_name(size, cell.kind, "best") in RECIPES:
+        names.append(native_readout(size, cell.kind, "best"))
+    return tuple(dict.fromkeys(names))
+
+
+def sets_to_test(size: Size, kind: str) -> list[TestSet]:
+    """What models of a kind are tested on: EM and HAD models on their particles, mixed models on both.
+
+    Mixed models are also tested on mixed events with the spectrum of training, from test showers (Table 3).
+    """
+    out = []
+    for sample in (kind,) if kind != "mixed" else ("em", "had"):
+        test = SAMPLES[f"{size.recipes}-{sample}-test"]
+        out += [TestSet(f"{sample}-{n:02d}", test, n, events) for n, events in sorted(size.events.items())]
+    if kind == "mixed":
+        name = f"{size.recipes}-{SPECTRUM}"
+        spectrum = replace(SAMPLES[f"{size.recipes}-mixed"], name=name, split="test")
+        out.append(TestSet(SPECTRUM, spectrum, None, size.n_spectrum))
+    return out
+
+
+def datasets(kinds: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of what was trained on and what is tested on, as the paper's figures show them."""
+    pairs = (("em", "em"), ("had", "had"), ("mixed", "em"), ("mixed", "had"))
+    return [pair for pair in pairs if pair[0] in kinds]
+
+
+def training_range(size: Size, kind: str) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Numbers of particles and energies [GeV] of the training events of a kind."""
+    s = SAMPLES[f"{size.recipes}-{kind}"]
+    return s.n_particles, s.energy_range
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it: tuples as lists, keys as text."""
+    import json
+
+    out: dict[str, Any] = json.loads(json.dumps(asdict(value), default=str))
+    return out
