@@ -165,18 +165,17 @@ def _speed(options: argparse.Namespace) -> None:
 def _physics(options: argparse.Namespace) -> None:
     import shlex
 
-    from cmlflow.benchmark.physics.matrix import KINDS
+    from cmlflow.benchmark.physics.matrix import KINDS, SIZES
     from cmlflow.benchmark.physics.running import physics_benchmark
 
     usual: dict[str, Any] = {"kinds": KINDS, "dims": (16, 4), "seeds": (1, 2, 3)}
     if options.quick:
-        usual: dict[str, Any] = {"kinds": ("em",), "dims": (16,), "seeds": (1,)}
+        usual |= {"kinds": ("em", "mixed"), "dims": (16,), "seeds": (1,)}
     settings = {name: getattr(options, name) or value for name, value in usual.items()}
     names = ("systems", "models", "train", "run", "again", "library", "device")
     settings |= {name: getattr(options, name) for name in names}
-    command = shlex.join(["cmlflow", *(options.arguments or [])])
-    size = "quick" if options.quick else options.size
-    physics_benchmark(options.output, size, **settings, command=command)
+    size = SIZES["quick" if options.quick else options.size].with_events(options.events, options.tuning_events)
+    physics_benchmark(options.output, size, **settings, command=shlex.join(["cmlflow", *options.arguments]))
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -295,10 +294,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dims", nargs="+", type=_count, metavar="DIM", help="of the embedding; the largest has all seeds (16 4)"
     )
     p.add_argument("--seeds", nargs="+", type=_count, metavar="SEED", help="1 is the recipe as it stands (1 2 3)")
+    p.add_argument("-n", "--events", type=_count, help="test events per number of particles, in place of the size's")
+    p.add_argument("--tuning-events", type=_count, help="auxiliary events, in place of the size's")
     p.add_argument(
         "--models", nargs="+", default=(), metavar="NAME",
-        help="trained models in place of training: CELL=FOLDER with a cell such as em-supcon-4d-seed2, names of packaged models, "
-        "or 'packaged' for all of them",
+        help="trained models in place of training: CELL=FOLDER with a cell such as em-supcon-4d-seed2, names of "
+        "packaged models, or 'packaged' for all of them",
     )  # fmt: skip
     p.add_argument("--no-training", dest="train", action="store_false", help="cells without a model are not run")
     p.add_argument(

@@ -199,7 +199,8 @@ def _per_event(r: Results, query: Query, name: str) -> Any:
 def _box(ax: Any, x: float, width: float, values: Any, colour: str) -> None:
     ax.boxplot(
         [values], positions=[x], widths=width, whis=(5, 95), showfliers=False, patch_artist=True, manage_ticks=False,
-        boxprops={"facecolor": colour, "alpha": 0.35, "edgecolor": colour}, medianprops={"color": colour, "linewidth": 2},
+        boxprops={"facecolor": colour, "alpha": 0.35, "edgecolor": colour},
+        medianprops={"color": colour, "linewidth": 2},
         whiskerprops={"color": colour}, capprops={"color": colour},
     )  # fmt: skip
     spread = np.random.default_rng(0).uniform(-0.3, 0.3, len(values)) * width

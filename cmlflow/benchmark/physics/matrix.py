@@ -71,6 +71,15 @@ class Size:
     training: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_events(self, n_events: int | None = None, n_tuning: int | None = None) -> Size:
+        """The same with other numbers of events: tests at each number of particles in proportion, tuning."""
+        size = self
+        if n_events is not None:
+            most = max(self.events.values())
+            events = {n: max(1, round(e * n_events / most)) for n, e in self.events.items()}
+            size = replace(size, events=events, n_spectrum=max(1, round(self.n_spectrum * n_events / most)))
+        return size if n_tuning is None else replace(size, n_tuning=n_tuning)
+
 
 _COMPACT_BINS = (10.0, 30.0, 60.0, 100.0, 150.0, 200.0)
 SIZES: dict[str, Size] = {

@@ -44,66 +44,56 @@ def write_physics_report(
         ``cmlflow`` (version), ``date``, ``command``.
     """
     r = results
+    run = [text(_what(r)), tables.cell_table(r, dict(states)), f"<pre>{escape(str(facts['command']))}</pre>"]
+    run.append(text(f"cmlflow {facts['cmlflow']}, {facts['date']}.", "note"))
     parts = [
         Section("Claims of the paper", [_verdict_count(claims), text(_RULE, "note"), claim_table(claims)]),
-        Section("Figure 3: by number of particles", [
-            figure_html(figures.number_figure(r), _caption("Efficiency, purity and ratio of clusters to particles by number of particles per event")),
-            text(TEXT["figure 3"], "note"),
-        ]),
-        Section("Figure 2: by particle energy", [
-            figure_html(figures.energy_figure(r), _caption("Efficiency and purity by true energy, all events of two or more particles together")),
-            text(TEXT["figure 2"], "note"),
-            tables.regions_table(r),
-        ]),
-        Section("Figure 4: energy resolution", [
-            figure_html(figures.energy_figure(r, ("resolution",)), _caption(
-                "Effective width of the calibrated response of pure clusters by true energy, events of two or more particles; "
-                "dotted, perfect pattern recognition: each particle's own deposits"
-            )),
-            text("Only particles whose best cluster is pure enter (R2S < 0.2), as in the paper: a system that merges most "
-                 "particles has its resolution from the few that it separates.", "note"),
-            text(TEXT["figure 4"], "note"),
-        ]),
-        Section("Table 2: neighbourhoods in the embedding", [
-            text("Recall among the 1 and 10 nearest hits, contamination of the 10 nearest, and area under the ROC curve of "
-                 "cosine similarity; core hits, averaged over events. The paper's sample has other numbers and energies "
-                 "of particles in training and test, so its columns are for comparison of the order, not of the values.", "note"),
-            tables.table_2(r),
-        ]),
-        Section("Figure 1: distances in the embedding", [
-            figure_html(figures.distribution_figure(r), "One point per event, over all seeds; boxes hold the middle half of the "
-                        "events, lines the median, whiskers 90 %."),
-            text(TEXT["figure 1"], "note"),
-        ]),
+        Section("Figure 3: by number of particles", _figure(figures.number_figure(r), "figure 3")),
+        Section(
+            "Figure 2: by particle energy",
+            [*_figure(figures.energy_figure(r), "figure 2"), tables.regions_table(r)],
+        ),
+        Section("Figure 4: energy resolution", _figure(figures.energy_figure(r, ("resolution",)), "figure 4")),
+        Section("Table 2: neighbourhoods in the embedding", [text(NOTES["table 2"], "note"), tables.table_2(r)]),
+        Section("Figure 1: distances in the embedding", _figure(figures.distribution_figure(r), "figure 1")),
         Section("Table 1: thresholds", [tables.table_1(r)]),
-        Section("Table 3: dimension of the embedding", [
-            text("Mixed model on mixed events with the numbers and energies of training, made of test showers.", "note"),
-            tables.table_3(r),
-        ]),
+        Section("Table 3: dimension of the embedding", [text(NOTES["table 3"], "note"), tables.table_3(r)]),
         Section("SupCon against OC, event by event", _differences(r)),
         Section("The better recipe against the paper's", _best(r, goals)),
-        Section("What was run", [
-            text(_what(r)), tables.cell_table(r, dict(states)),
-            f"<pre>{escape(str(facts['command']))}</pre>",
-            text(f"cmlflow {facts['cmlflow']}, {facts['date']}.", "note"),
-        ]),
-    ]  # fmt: skip
+        Section("What was run", run),
+    ]
     done = Counter(states.values())
     lead = (
-        f"The comparison of {SOURCE} on simulated events from open Geant4 showers: supervised contrastive embeddings (SupCon, "
-        "the paper's CML) against object condensation (OC), with the same backbone, events and schedule. "
-        f"{done['done']} of {len(states)} models are done; what has not been run is shown so. Brackets hold 95 % intervals, "
-        "bootstrapped over test events that are the same for all systems."
+        f"The comparison of {SOURCE} on simulated events from open Geant4 showers: supervised contrastive embeddings "
+        "(SupCon, the paper's CML) against object condensation (OC), with the same backbone, events and schedule. "
+        f"{done['done']} of {len(states)} models are done; what has not been run is shown so. Brackets hold 95 % "
+        "intervals, bootstrapped over test events that are the same for all systems."
     )
     title = "Metric learning against object condensation"
     return write_report(path, title, parts, lead)
 
 
 _RULE = (
-    "A claim is cut into tests, each a difference that has to be above zero. A test holds where its 95 % interval and every seed "
-    "lie above zero, fails where both lie below, and is not decided otherwise. A claim holds where all its tests that "
-    "were run hold, and does not hold where one fails. Open a verdict for the figures behind it."
+    "A claim is cut into tests, each a difference that has to be above zero. A test holds where its 95 % interval and "
+    "every seed lie above zero, fails where both lie below, and is not decided otherwise. A claim holds where all its "
+    "tests that were run hold, and does not hold where one fails. Open a verdict for the figures behind it."
 )
+_CURVES = "mean over seeds with 95 % intervals over events. Grey: beyond the training range."
+NOTES = {
+    "figure 1": "One point per event, all seeds; boxes hold the middle half of the events, lines the median, whiskers "
+    "90 %.",
+    "figure 2": "Efficiency and purity by true energy, all events of two or more particles together; " + _CURVES,
+    "figure 3": "Efficiency, purity and ratio of clusters to particles by number of particles per event; " + _CURVES,
+    "figure 4": "Effective width of the calibrated response by true energy, events of two or more particles; dotted, "
+    "perfect pattern recognition: each particle's own deposits. As in the paper, only particles whose best cluster is "
+    "pure enter (R2S < 0.2): a system that merges most particles has its resolution from the few it separates; "
+    + _CURVES,
+    "table 2": "Recall among the 1 and 10 nearest hits, contamination of the 10 nearest, area under the ROC curve of "
+    "cosine similarity; core hits, averaged over events. The paper's events have other numbers and energies of "
+    "particles in training and test: its columns serve to compare orders, not values.",
+    "table 3": "Mixed model on mixed events with the numbers and energies of training, made of test showers.",
+}
+"""Below figures and above tables."""
 
 
 def claim_table(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -112,14 +102,22 @@ def claim_table(claims: Sequence[Mapping[str, Any]]) -> str:
     for claim in claims:
         verdicts = "".join(_verdict(name, v["verdict"], v["evidence"]) for name, v in claim["verdicts"].items())
         rows.append(
-            f'<div class="claim"><div><strong>{escape(claim["claim"])}</strong>'
-            f'<p class="note">{escape(claim["where"])}. Tested: {escape(claim["means"])}.</p></div><div>{verdicts}</div></div>'
+            f'<div class="claim"><div><strong>{escape(claim["claim"])}</strong><p class="note">'
+            f"{escape(claim['where'])}. Tested: {escape(claim['means'])}.</p></div><div>{verdicts}</div></div>"
         )
     return "\n".join(rows)
 
 
+def _badge(verdict: str) -> str:
+    return f'<span class="verdict {CLASSES[verdict]}">{escape(verdict)}</span>'
+
+
+def _met(met: bool | None) -> str:
+    return "" if met is None else "values met" if met else "values not met"
+
+
 def _verdict(name: str, found: str, evidence: Sequence[Mapping[str, str]]) -> str:
-    badge = f'<b>{escape(name)}</b> <span class="verdict {CLASSES[found]}">{escape(found)}</span>'
+    badge = f"<b>{escape(name)}</b> {_badge(found)}"
     run = [e for e in evidence if e["outcome"] != NOT_RUN]
     if not run:
         return f"<p>{badge}</p>"
@@ -127,7 +125,8 @@ def _verdict(name: str, found: str, evidence: Sequence[Mapping[str, str]]) -> st
     absent = len(evidence) - len(run)
     more = f"<li>{absent} more not run</li>" if absent else ""
     held = sum(e["outcome"] == HOLDS for e in run)
-    return f"<details><summary>{badge} <small>{held} of {len(run)} tests hold</small></summary><ul>{lines}{more}</ul></details>"
+    summary = f"<summary>{badge} <small>{held} of {len(run)} tests hold</small></summary>"
+    return f"<details>{summary}<ul>{lines}{more}</ul></details>"
 
 
 def _verdict_count(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -136,8 +135,8 @@ def _verdict_count(claims: Sequence[Mapping[str, Any]]) -> str:
     return f"<p>{len(claims)} claims, each on the models and samples it is about: {shown}</p>"
 
 
-def _caption(what: str) -> str:
-    return f"{what}; mean over seeds with 95 % intervals over events. Grey: beyond the training range."
+def _figure(figure: Any, name: str) -> list[str]:
+    return [figure_html(figure, NOTES[name]), text(TEXT[name], "note")]
 
 
 def _differences(r: Results) -> list[str]:
@@ -156,8 +155,7 @@ def _best(r: Results, goals: Sequence[Mapping[str, Any]]) -> list[str]:
     own = {native_readout(r.size, k, "best") for k in r.kinds if recipe_name(r.size, k, "best") in RECIPES}
     same = tuple(dict.fromkeys((*sorted(own), "density", *COMMON_READOUTS)))
     items = "".join(
-        f'<details><summary><span class="verdict {CLASSES[g["verdict"]]}">{escape(g["verdict"])}</span> {escape(g["goal"])} '
-        f"<small>{'values met' if g['met'] else 'not run' if g['met'] is None else 'values not met'}</small></summary><ul>"
+        f"<details><summary>{_badge(g['verdict'])} {escape(g['goal'])} <small>{_met(g['met'])}</small></summary><ul>"
         + "".join(f"<li>{escape(e)}</li>" for e in g["evidence"])
         + "</ul></details>"
         for g in goals
@@ -179,7 +177,8 @@ def _what(r: Results) -> str:
     test = f"{size.energy_bins[0]:g}–{size.energy_bins[-1]:g} GeV"
     names = " and ".join(SYSTEMS[s].title for s in r.systems)
     return (
-        f"Size {size.name}. {names} trained on {'; '.join(ranges)}. Test events per number of particles: {events}; {test}; of showers "
-        f"used for nothing else. Every readout of every model is tuned on the same {size.n_tuning} auxiliary events of its kind. "
+        f"Size {size.name}. {names} trained on {'; '.join(ranges)}. Test events per number of particles: {events}; "
+        f"{test}; of showers used for nothing else. Every readout of every model is tuned on the same {size.n_tuning} "
+        "auxiliary events of its kind. "
         f"Intervals: {size.bootstrap} resamples of the events."
     )

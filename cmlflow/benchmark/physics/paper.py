@@ -1,4 +1,4 @@
-"""What arXiv:2603.23356 states, as far as its text gives numbers; figures 1-4 are plots whose points it does not list."""
+"""What arXiv:2603.23356 states, as far as its text gives numbers: the points of its figures it does not list."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ TEXT: dict[str, str] = {
     "figure 1": "Paper (V.1): for CML d_inter, d_intra and margin are narrowly distributed at all multiplicities, the "
     "margin with a positive peak for EM and a peak near zero for HAD; for OC broad and often negative, for HAD "
     "systematically negative.",
-    "figure 2": "Paper (V.2): EM, CML near-perfect efficiency and substantially higher purity than OC; HAD, efficiencies "
-    "similar, a clear purity advantage for CML; mixed on EM, OC drops severely, CML does not. The numbers of this "
-    "paragraph cannot be read in the text copy at hand.",
-    "figure 3": "Paper (V.2): EM at the highest multiplicities of its figure, CML efficiency 95–98 % and purity 73–78 %, "
-    "OC 75 % and 47–55 %; the ratio stays near one for CML and drops for OC. Mixed model on EM at high multiplicity: "
-    "CML efficiency 70 %, OC 20–30 %. The multiplicities that these refer to, and the purity gain for HAD, cannot be "
-    "read in the text copy at hand.",
-    "figure 4": "Paper (V.2): EM at 600 GeV, σ_eff 1.6 % for CML, 2.0 % for OC with native inference, 2.4 % for OC with "
-    "agglomerative clustering. The HAD values at 50 GeV cannot be read in the text copy at hand.",
+    "figure 2": "Paper (V.2): EM, CML near-perfect efficiency and substantially higher purity than OC; HAD, "
+    "efficiencies similar, a clear purity advantage for CML; mixed on EM, OC drops severely, CML does not. The "
+    "numbers of this paragraph cannot be read in the text copy at hand.",
+    "figure 3": "Paper (V.2): EM at the highest multiplicities of its figure, CML efficiency 95–98 %, purity "
+    "73–78 %, OC 75 % and 47–55 %; the ratio stays near one for CML and drops for OC. Mixed model on EM at high "
+    "multiplicity: CML efficiency 70 %, OC 20–30 %. The multiplicities that these refer to, and the purity gain "
+    "for HAD, cannot be read in the text copy at hand.",
+    "figure 4": "Paper (V.2): EM at 600 GeV, σ_eff 1.6 % for CML, 2.0 % for OC with native inference, 2.4 % for OC "
+    "with agglomerative clustering. The HAD values at 50 GeV cannot be read in the text copy at hand.",
 }
 """What section V says beside the figures."""

@@ -200,8 +200,9 @@ def best_table(r: Results, readouts: tuple[str, ...] = ("native",)) -> str:
                         SYSTEMS[system].title,
                         READOUT_TITLES.get(name, name),
                     ]
-                    for figure in ("efficiency", "purity", "ratio", "resolution", "floor"):
-                        row.append(shown(r.estimate(Query(kind, system, sample, figure, (n,), readout))))
+                    figures = ("efficiency", "purity", "ratio", "resolution", "floor")
+                    asked = (Query(kind, system, sample, f, (n,), readout) for f in figures)
+                    row += [shown(r.estimate(q)) for q in asked]
                     rows.append(row)
     head = [
         "trained and tested on",
