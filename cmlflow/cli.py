@@ -172,8 +172,8 @@ def _physics(options: argparse.Namespace) -> None:
     if options.quick:
         usual |= {"kinds": ("em", "mixed"), "dims": (16,), "seeds": (1,)}
     settings = {name: getattr(options, name) or value for name, value in usual.items()}
-    names = ("systems", "models", "train", "run", "again", "library", "device")
-    settings |= {name: getattr(options, name) for name in names}
+    names = ("systems", "models", "train", "again", "library", "device")
+    settings |= {name: getattr(options, name) for name in names} | {"run": not options.report_only}
     size = SIZES["quick" if options.quick else options.size].with_events(options.events, options.tuning_events)
     physics_benchmark(options.output, size, **settings, command=shlex.join(["cmlflow", *options.arguments]))
 
@@ -302,9 +302,7 @@ def _parser() -> argparse.ArgumentParser:
         "packaged models, or 'packaged' for all of them",
     )  # fmt: skip
     p.add_argument("--no-training", dest="train", action="store_false", help="cells without a model are not run")
-    p.add_argument(
-        "--report-only", dest="run", action="store_false", help="run nothing, write the report of what there is"
-    )
+    p.add_argument("--report-only", action="store_true", help="run nothing, write the report of what there is")
     p.add_argument("--again", action="store_true", help="make results anew that were kept with other settings")
     p.add_argument("--library", type=Path, help="showers to make all samples from, in place of the packaged ones")
     p.add_argument("--device", default="cpu", help="cpu, cuda")

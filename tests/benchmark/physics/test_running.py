@@ -169,9 +169,12 @@ def test_the_script_is_the_command():
 
 
 @pytest.mark.slow
-def test_quick_run_of_the_command(tmp_path, capsys):
+def test_command_with_a_packaged_model(tmp_path, capsys):
     words = ["benchmark", "physics", "--quick", "--kinds", "em", "--systems", "supcon", "-n", "1", "-o", str(tmp_path)]
+    words += ["--models", "packaged", "--no-training"]
     assert main(words) == 0
     assert "em-supcon-16d-seed1: tested on em-04" in capsys.readouterr().out
+    assert main([*words, "--report-only"]) == 0
+    assert "tested" not in capsys.readouterr().out
     assert Cell("em", "supcon", 16, 1).name in (tmp_path / "results.json").read_text()
     assert "cmlflow benchmark physics --quick" in (tmp_path / "report.html").read_text()
