@@ -17,6 +17,7 @@ from cmlflow.plots.page import figure_html
 from cmlflow.recipes import RECIPES
 from cmlflow.report import Section, text, write_report
 
+MIXED = "mixed"
 CLASSES = {HOLDS: "holds", FAILS: "fails", OPEN: "open", NOT_RUN: "absent"}
 
 
@@ -47,8 +48,8 @@ def write_physics_report(
     run = [text(_what(r)), tables.cell_table(r, dict(states)), f"<pre>{escape(str(facts['command']))}</pre>"]
     run.append(text(f"cmlflow {facts['cmlflow']}, {facts['date']}.", "note"))
     parts = [
-        Section("Claims of the paper", [_verdict_count(claims), text(_RULE, "note"), claim_table(claims)]),
         Section("Figure 3: by number of particles", _figure(figures.number_figure(r), "figure 3")),
+        Section("Claims of the paper", [_verdict_count(claims), text(_RULE, "note"), claim_table(claims)]),
         Section(
             "Figure 2: by particle energy",
             [*_figure(figures.energy_figure(r), "figure 2"), tables.regions_table(r)],
@@ -76,7 +77,7 @@ def write_physics_report(
 _RULE = (
     "A claim is cut into tests, each a difference that has to be above zero. A test holds where its 95 % interval and "
     "every seed lie above zero, fails where both lie below, and is not decided otherwise. A claim holds where all its "
-    "tests that were run hold, and does not hold where one fails. Open a verdict for the figures behind it."
+    "tests that were run hold, and does not hold where one fails."
 )
 _CURVES = "mean over seeds with 95 % intervals over events. Grey: beyond the training range."
 NOTES = {
@@ -97,15 +98,34 @@ NOTES = {
 
 
 def claim_table(claims: Sequence[Mapping[str, Any]]) -> str:
-    """Claims with their verdicts, each of which opens to its evidence."""
+    """One row for each claim with its verdicts, which opens to the evidence."""
+    columns = list(dict.fromkeys(name for c in claims for name in c["verdicts"] if name != MIXED))
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("claim", *columns))
     rows = []
     for claim in claims:
-        verdicts = "".join(_verdict(name, v["verdict"], v["evidence"]) for name, v in claim["verdicts"].items())
-        rows.append(
-            f'<div class="claim"><div><strong>{escape(claim["claim"])}</strong><p class="note">'
-            f"{escape(claim['where'])}. Tested: {escape(claim['means'])}.</p></div><div>{verdicts}</div></div>"
-        )
-    return "\n".join(rows)
+        found = claim["verdicts"]
+        cells = "".join(f"<td>{_badge(found[c]['verdict']) if c in found else ''}</td>" for c in columns)
+        if MIXED in found:
+            cells = f'<td colspan="{len(columns)}">{_badge(found[MIXED]["verdict"])} on mixed events</td>'
+        where = f'<p class="note">{escape(claim["where"])}. Tested: {escape(claim["means"])}.</p>'
+        evidence = "".join(_evidence(name, v["evidence"]) for name, v in found.items())
+        behind = f'<details><summary class="note">figures behind</summary>{evidence}</details>' if evidence else ""
+        rows.append(f"<tr><td><strong>{escape(claim['claim'])}</strong>{where}{behind}</td>{cells}</tr>")
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll"><table class="claims"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _evidence(name: str, tests: Sequence[Mapping[str, str]]) -> str:
+    run = [t for t in tests if t["outcome"] != NOT_RUN]
+    if not run:
+        return ""
+    held = sum(t["outcome"] == HOLDS for t in run)
+    lines = "".join(f'<li class="{CLASSES[t["outcome"]]}">{escape(t["what"])}</li>' for t in run)
+    absent = len(tests) - len(run)
+    more = f"<li>{absent} more not run</li>" if absent else ""
+    return f"<p><b>{escape(name)}</b>: {held} of {len(run)} tests hold</p><ul>{lines}{more}</ul>"
 
 
 def _badge(verdict: str) -> str:
@@ -114,19 +134,6 @@ def _badge(verdict: str) -> str:
 
 def _met(met: bool | None) -> str:
     return "" if met is None else "values met" if met else "values not met"
-
-
-def _verdict(name: str, found: str, evidence: Sequence[Mapping[str, str]]) -> str:
-    badge = f"<b>{escape(name)}</b> {_badge(found)}"
-    run = [e for e in evidence if e["outcome"] != NOT_RUN]
-    if not run:
-        return f"<p>{badge}</p>"
-    lines = "".join(f'<li class="{CLASSES[e["outcome"]]}">{escape(e["what"])}</li>' for e in run)
-    absent = len(evidence) - len(run)
-    more = f"<li>{absent} more not run</li>" if absent else ""
-    held = sum(e["outcome"] == HOLDS for e in run)
-    summary = f"<summary>{badge} <small>{held} of {len(run)} tests hold</small></summary>"
-    return f"<details>{summary}<ul>{lines}{more}</ul></details>"
 
 
 def _verdict_count(claims: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,9 @@ from cmlflow.metrics.intervals import Weights, resamples
 from cmlflow.metrics.matching import Array, Ints, sum_by
 from cmlflow.metrics.resolution import bin_of, resampled_resolution
 
+FEWEST = 10
+"""Responses from which a width is taken; with fewer there is none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -119,7 +122,7 @@ def figure(rows: Rows, name: str, weights: Weights, energy_bins: Sequence[float]
     Returns
     -------
     ndarray of shape (n_resamples,)
-        nan where a resample has nothing to count.
+        nan where a resample has nothing to count, or fewer than `FEWEST` responses.
     """
     n = rows.n_events
     particles = sum_by(rows.event, np.ones(len(rows.event)), n)
@@ -133,7 +136,8 @@ def figure(rows: Rows, name: str, weights: Weights, energy_bins: Sequence[float]
         value = rows.response if name == "resolution" else rows.floor
         use = np.isfinite(value)
         value, event, b = value[use], rows.event[use], bin_of(rows.energy[use], energy_bins)
-        return np.array([resampled_resolution(value, b, w[event]) for w in weights])
+        times = weights[:, event]
+        return np.array([resampled_resolution(value, b, w) if w.sum() >= FEWEST else np.nan for w in times])
     kind, _, of = name.partition("_") if name.split("_")[0] in _OVER_EVENTS else ("mean", "", name)
     value = rows.embedding[of]
     there = np.isfinite(value)

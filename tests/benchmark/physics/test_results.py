@@ -20,7 +20,7 @@ BINS = SIZES["compact"].energy_bins
 @pytest.fixture(scope="module")
 def scored():
     """A packaged model on a few events: what is kept, and what `evaluate` says of the same events."""
-    which = next(t for t in sets_to_test(SIZES["compact"].with_events(5), "em") if t.n_particles == 2)
+    which = next(t for t in sets_to_test(SIZES["compact"].with_events(8), "em") if t.n_particles == 2)
     model = cmlflow.MetricClusterer.load("compact-em-supcon")
     events = cmlflow.simulate(which.sample, which.n_events, TEST_SEED, n_particles=2)
     kept = score(model, which, ["density", "ward"])
@@ -70,6 +70,18 @@ def test_resampled_figures_agree_with_events_repeated_one_by_one(results, em_cel
         }
         for name, value in twin.items():
             assert figure(rows, name, w[None], BINS)[0] == pytest.approx(value, rel=1e-9), name
+
+
+def test_no_width_from_a_few_responses(results, em_cell):
+    rows = rows_of("em-04", results.tests[em_cell]["em-04"], "ward")
+    few = rows.within(10, 20)
+    assert 0 < len(few.energy) < 20
+    w = np.zeros((2, rows.n_events), int)
+    w[0, np.unique(few.event)[:2]] = 1
+    w[1] = 1
+    assert np.isnan(figure(few, "resolution", w, BINS)[0])
+    assert figure(rows, "resolution", w, BINS)[1] > 0
+    assert figure(few, "efficiency", w, BINS)[0] >= 0
 
 
 def test_joined_sets_are_resampled_within_each(results, em_cell):
