@@ -12,7 +12,7 @@ import numpy as np
 
 from cmlflow.benchmark.physics.matrix import SYSTEMS, datasets, training_range
 from cmlflow.benchmark.physics.results import Estimate, Query, Results
-from cmlflow.benchmark.physics.tables import READOUT_TITLES, dataset_title
+from cmlflow.benchmark.physics.tables import dataset_title, readout_title
 
 COLOURS = {"supcon": "#0072b2", "oc": "#d55e00", "best": "#009e73"}
 LOOKS = {"native": ("o", "-"), "ward": ("s", "--")}
@@ -112,9 +112,7 @@ def _curves(
         for row, name in enumerate(figures):
             ax = panels[row][column]
             for i, (system, readout) in enumerate(curves):
-                label = (
-                    f"{SYSTEMS[system].title}, {READOUT_TITLES.get(r.readout(kind, system, readout), 'own readout')}"
-                )
+                label = f"{SYSTEMS[system].title}, {readout_title(r, kind, system, readout)}"
                 shift = room * ((i + 0.5) / len(curves) - 0.5)
                 found = points(Query(kind, system, sample, name, readout=readout))
                 handle = _curve(ax, found, shift, COLOURS[system], *LOOKS[readout], label)
@@ -190,7 +188,7 @@ def _curve(
 
 def _per_event(r: Results, query: Query, name: str) -> Any:
     """The figure of each event, of all seeds."""
-    found = [r.rows(c, query) for c in r.cells if (c.kind, c.system, c.dim) == (query.kind, query.system, query.dim)]
+    found = [r.rows(c, query) for c in r.cells if r.asks_for(query, c)]
     values = [rows.embedding[name] for rows in found if rows is not None]
     joined = np.concatenate(values) if values else np.empty(0)
     return joined[np.isfinite(joined)]

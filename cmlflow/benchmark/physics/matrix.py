@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
@@ -12,6 +13,8 @@ from cmlflow.simulation import SAMPLES, Sample
 
 KINDS = ("em", "had", "mixed")
 COMMON_READOUTS = ("ward", "clue", "hdbscan")
+WIDE = "@wide"
+"""Ends the name of a readout whose thresholds come from auxiliary events with more particles; see `Size.wide`."""
 SPECTRUM = "mixed-spectrum"
 """Name of the test set with the spectrum of mixed training events: that of the paper's Table 3."""
 
@@ -23,17 +26,17 @@ class System:
     Attributes
     ----------
     name, title : str
-    readouts : tuple of str
-        Tuned and tested beside the model's own readout and those common to all.
+    own : bool
+        Dimension and readouts are those of its recipe, in place of those of the matrix.
     """
 
     name: str
     title: str
-    readouts: tuple[str, ...] = ()
+    own: bool = False
 
 
 SYSTEMS: dict[str, System] = {
-    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", ("density",)))
+    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", own=True))
 }
 
 
@@ -52,6 +55,9 @@ class Size:
         Test events with the spectrum of mixed training events.
     n_tuning : int
         Auxiliary events on which every readout of every model is tuned.
+    wide, n_wide : (int, int), int
+        Numbers of particles and number of the auxiliary events on which SupCon and `best` are tuned a second time,
+        where there is a recipe for `best`, whose thresholds are meant to serve from few to many particles.
     energy_bins : tuple of float [GeV]
     bootstrap : int
         Resamples of the events.
@@ -66,6 +72,8 @@ class Size:
     events: Mapping[int, int]
     n_spectrum: int
     n_tuning: int
+    wide: tuple[int, int]
+    n_wide: int
     energy_bins: tuple[float, ...]
     bootstrap: int = 500
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -78,20 +86,20 @@ class Size:
             most = max(self.events.values())
             events = {n: max(1, round(e * n_events / most)) for n, e in self.events.items()}
             size = replace(size, events=events, n_spectrum=max(1, round(self.n_spectrum * n_events / most)))
-        return size if n_tuning is None else replace(size, n_tuning=n_tuning)
+        return size if n_tuning is None else replace(size, n_tuning=n_tuning, n_wide=max(1, n_tuning // 2))
 
 
 _COMPACT_BINS = (10.0, 30.0, 60.0, 100.0, 150.0, 200.0)
 SIZES: dict[str, Size] = {
     s.name: s
     for s in (
-        Size("compact", "compact", {1: 40, 2: 40, 4: 40, 8: 40, 15: 40, 30: 20}, 100, 100, _COMPACT_BINS),
+        Size("compact", "compact", {1: 40, 2: 40, 4: 40, 8: 40, 15: 40, 30: 20}, 100, 100, (2, 15), 50, _COMPACT_BINS),
         Size(
-            "paper", "paper", dict.fromkeys((1, 2, 4, 8, 10, 15, 20, 30), 200), 1000, 1000,
+            "paper", "paper", dict.fromkeys((1, 2, 4, 8, 10, 15, 20, 30), 200), 1000, 1000, (2, 30), 500,
             (30.0, 60.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0),
         ),
         Size(
-            "quick", "compact", {1: 3, 2: 3, 4: 3}, 3, 2, _COMPACT_BINS, 100,
+            "quick", "compact", {1: 3, 2: 3, 4: 3}, 3, 2, (2, 6), 1, _COMPACT_BINS, 100,
             {"n_events": 8, "n_validation": 2}, {"max_epochs": 1},
         ),
     )
@@ -162,7 +170,7 @@ def recipe_of(size: Size, cell: Cell) -> Recipe:
     Thresholds are not the recipe's affair here: all models are tuned on the same auxiliary events afterwards.
     """
     base = recipe(recipe_name(size, cell.kind, cell.system))
-    changes = {"dim": cell.dim} if cell.dim != base.parameters.get("dim", 16) else {}
+    changes: dict[str, Any] = {"dim": cell.dim} if cell.dim != base.parameters.get("dim", 16) else {}
     if cell.seed != 1:
         changes["random_state"] = base.parameters.get("random_state", 0) + cell.seed - 1
     parameters = base.parameters | dict(size.parameters) | changes
@@ -190,26 +198,60 @@ def cells(
                 raise ValueError(f"{what} is {value}, expected 1 or more")
     found = [
         Cell(kind, system, dim, seed)
-        for seed, dim, kind, system in product(sorted(set(seeds)), sorted(set(dims), reverse=True), kinds, systems)
+        for seed, rank, kind, system in product(sorted(set(seeds)), range(len(set(dims))), kinds, systems)
         if recipe_name(size, kind, system) in RECIPES
+        for dim in _dims(size, kind, system, dims)[rank : rank + 1]
     ]
     if not found:
         raise ValueError(f"there is no recipe {size.recipes}-KIND-SYSTEM for kinds {kinds} and systems {systems}")
     return found
 
 
+def _dims(size: Size, kind: str, system: str, dims: Sequence[int]) -> list[int]:
+    """Dimensions of a system, the largest first."""
+    return [recipe_dim(size, kind, system)] if SYSTEMS[system].own else sorted(set(dims), reverse=True)
+
+
+def recipe_dim(size: Size, kind: str, system: str) -> int:
+    """Dimension of the embedding that a recipe has."""
+    dim: int = recipe(recipe_name(size, kind, system)).parameters.get("dim", 16)
+    return dim
+
+
 def native_readout(size: Size, kind: str, system: str) -> str:
-    """The readout that belongs to a system: density for SupCon, OC inference for OC."""
-    name: str = recipe(recipe_name(size, kind, system)).parameters.get("readout", "density")
-    return name
+    """The readout that belongs to a system: density for SupCon, OC inference for OC.
+
+    With `WIDE`, where its recipe tunes it on other numbers of particles than those of training.
+    """
+    base = recipe(recipe_name(size, kind, system))
+    name: str = base.parameters.get("readout", "density")
+    return name + WIDE if asdict(base).get("tuning_particles") else name
 
 
 def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
-    """The model's own readout first, then those all systems are offered; SupCon gets that of `best` too."""
-    names = [native_readout(size, cell.kind, cell.system), *SYSTEMS[cell.system].readouts, *COMMON_READOUTS]
-    if cell.system == "supcon" and recipe_name(size, cell.kind, "best") in RECIPES:
-        names.append(native_readout(size, cell.kind, "best"))
+    """The model's own readout and those all systems are offered; for SupCon those of `best` and `WIDE` ones too."""
+    base = recipe(recipe_name(size, cell.kind, cell.system))
+    best = recipe_name(size, cell.kind, "best")
+    names = [native_readout(size, cell.kind, cell.system).removesuffix(WIDE)]
+    names += base.readouts if SYSTEMS[cell.system].own else COMMON_READOUTS
+    if cell.system in ("supcon", "best") and best in RECIPES:
+        names += [name for name in recipe(best).readouts if name != "condensation"]
+        names += [name + WIDE for name in dict.fromkeys(names)]
     return tuple(dict.fromkeys(names))
+
+
+def auxiliary(size: Size, kind: str, wide: bool) -> tuple[Sample, int]:
+    """Sample and number of auxiliary events for the thresholds of models of a kind."""
+    usual = SAMPLES[f"{size.recipes}-{kind}-tuning"]
+    if not wide:
+        return usual, size.n_tuning
+    return replace(usual, name=f"{usual.name}-wide", n_particles=size.wide), size.n_wide
+
+
+def grids_of(size: Size, cell: Cell) -> dict[str, Any]:
+    """Values to try for the parameters of readouts, where the recipe has its own."""
+    found: dict[str, Any] = asdict(recipe(recipe_name(size, cell.kind, cell.system))).get("grids", {})
+    return found
 
 
 def sets_to_test(size: Size, kind: str) -> list[TestSet]:
@@ -241,8 +283,11 @@ def training_range(size: Size, kind: str) -> tuple[tuple[int, int], tuple[float,
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON has it: tuples as lists, keys as text."""
-    import json
+    """A dataclass as JSON has it."""
+    return as_json(asdict(value))
 
-    out: dict[str, Any] = json.loads(json.dumps(asdict(value), default=str))
+
+def as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """A dict as JSON has it: tuples as lists, keys and what it does not know as text."""
+    out: dict[str, Any] = json.loads(json.dumps(value, default=str))
     return out

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.benchmark.physics.keeping import kept, read_kept
-from cmlflow.benchmark.physics.matrix import Cell, Size, plain, recipe_name, recipe_of
+from cmlflow.benchmark.physics.matrix import Cell, Size, plain, recipe_dim, recipe_name, recipe_of
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.model_folder import find_model, packaged_models
 from cmlflow.running import run_recipe
@@ -21,7 +21,7 @@ def given_models(names: Sequence[str], size: Size, cells: Sequence[Cell]) -> dic
     ----------
     names : sequence of str
         ``CELL=MODEL`` with the name of a cell, such as ``em-supcon-4d-seed2``, and a folder or packaged model; a
-        packaged model named as its recipe stands for the cell of dimension 16 and seed 1; ``packaged`` means all
+        packaged model named as its recipe stands for its cell of seed 1; ``packaged`` means all
         packaged models of the size.
     size : Size
     cells : sequence of Cell
@@ -34,7 +34,8 @@ def given_models(names: Sequence[str], size: Size, cells: Sequence[Cell]) -> dic
         For a model that there is not.
     """
     by_name = {cell.name: cell for cell in cells}
-    recipes = {recipe_name(size, c.kind, c.system): c for c in cells if c.dim == 16 and c.seed == 1}
+    as_recipes = [c for c in cells if c.seed == 1 and c.dim == recipe_dim(size, c.kind, c.system)]
+    recipes = {recipe_name(size, c.kind, c.system): c for c in as_recipes}
     out: dict[Cell, str] = {}
     for name in names:
         cell_name, separator, model = name.partition("=")

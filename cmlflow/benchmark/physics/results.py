@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cmlflow.benchmark.physics.matrix import SPECTRUM, Cell, Size, native_readout, recipe_name, training_range
+from cmlflow.benchmark.physics.matrix import SPECTRUM, WIDE, Cell, Size, native_readout, recipe_name, training_range
 from cmlflow.benchmark.physics.rows import Rows, figure, joined, rows_of
 from cmlflow.metrics import Interval
 from cmlflow.metrics.matching import Array
@@ -32,10 +32,11 @@ class Query:
     particles : tuple of int
         Numbers of particles per event, taken together.
     readout : str
-        ``"native"`` is the system's own.
+        ``"native"`` is the system's own, ``"native@wide"`` the same tuned on more particles.
     energy : (float, float), optional [GeV]
         Only particles of these energies.
-    dim : int
+    dim : int, optional
+        The largest of the system by default.
     """
 
     kind: str
@@ -45,7 +46,7 @@ class Query:
     particles: tuple[int, ...] = ()
     readout: str = "native"
     energy: tuple[float, float] | None = None
-    dim: int = 16
+    dim: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,18 @@ class Results:
 
     def readout(self, kind: str, system: str, readout: str) -> str:
         """Name of a readout; of the system's own for ``"native"``."""
-        if readout != "native":
+        name, _, wide = readout.partition("@")
+        if name != "native" or recipe_name(self.size, kind, system) not in RECIPES:
             return readout
-        known = recipe_name(self.size, kind, system) in RECIPES
-        return native_readout(self.size, kind, system) if known else readout
+        own = native_readout(self.size, kind, system)
+        return own.removesuffix(WIDE) + WIDE if wide else own
+
+    def asks_for(self, query: Query, cell: Cell) -> bool:
+        """Whether a cell has the kind, system and dimension of a query."""
+        if (cell.kind, cell.system) != (query.kind, query.system):
+            return False
+        dim = max(c.dim for c in self.cells if (c.kind, c.system) == (query.kind, query.system))
+        return cell.dim == (query.dim or dim)
 
     def rows(self, cell: Cell, query: Query) -> Rows | None:
         """What a figure of one cell is made of; None where it has not been run."""
@@ -192,9 +201,7 @@ class Results:
         if query not in self._replicas:
             out = {}
             for cell in self.cells:
-                if (cell.kind, cell.system, cell.dim) != (query.kind, query.system, query.dim):
-                    continue
-                rows = self.rows(cell, query)
+                rows = self.rows(cell, query) if self.asks_for(query, cell) else None
                 if rows is not None:
                     once = np.ones((1, rows.n_events), np.int64)
                     value = float(figure(rows, query.figure, once, self.size.energy_bins)[0])

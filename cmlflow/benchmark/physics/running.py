@@ -17,6 +17,7 @@ from cmlflow.benchmark.physics.matrix import (
     KINDS,
     SIZES,
     SPECTRUM,
+    SYSTEMS,
     Cell,
     Size,
     available_systems,
@@ -103,9 +104,12 @@ def physics_benchmark(
     """
     how = SIZES[_known(size)] if isinstance(size, str) else size
     names = available_systems(how, kinds) if systems is None else list(systems)
+    first = max(dims)
     matrix = [
-        c for c in cells(how, kinds, names, dims, seeds) if c.dim == max(dims) or c.seed == min(seeds)
-    ]  # fmt: skip
+        c
+        for c in cells(how, kinds, names, dims, seeds)
+        if SYSTEMS[c.system].own or c.dim == first or c.seed == min(seeds)
+    ]
     folder = Path(folder)
     given = given_models(models, how, matrix)
     say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
@@ -141,8 +145,7 @@ def run_cell(
     home, readouts = folder / "cells" / cell.name, readouts_of(size, cell)
     write_json(home / "model.json", {"settings": {"cell": plain(cell)}} | origin, indent=1)
     say(f"{cell.name}: model {origin['model']}, {_minutes(start)}")
-    sample = f"{size.recipes}-{cell.kind}-tuning"
-    tuned(model, home / "tuned.json", sample, size.n_tuning, readouts, origin, library=library, again=again)
+    tuned(model, home / "tuned.json", cell, size, origin, library=library, again=again)
     say(f"{cell.name}: {len(readouts)} readouts tuned, {_minutes(start)}")
     for which in sets_to_test(size, cell.kind):
         scored(model, home / f"{which.name}.json", which, readouts, origin, library=library, again=again)

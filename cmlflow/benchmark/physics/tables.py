@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cmlflow.benchmark.physics.matrix import SYSTEMS, Cell, datasets, readouts_of, training_range
@@ -19,6 +20,13 @@ EMBEDDING = (("recall_at_1", "R@1"), ("recall_at_10", "R@10"), ("contamination_a
 def dataset_title(kind: str, sample: str) -> str:
     """As in ``EM``, ``mixed model on HAD``."""
     return kind.upper() if kind == sample else f"mixed model on {sample.upper()}"
+
+
+def readout_title(r: Results, kind: str, system: str, readout: str) -> str:
+    """As in ``density``; ``CLUE, tuned on 2–15`` with other thresholds."""
+    name, _, wide = r.readout(kind, system, readout).partition("@")
+    title = READOUT_TITLES.get(name, name)
+    return f"{title}, tuned on {r.size.wide[0]}–{r.size.wide[1]}" if wide else title
 
 
 def cell_table(r: Results, states: dict[Cell, str]) -> str:
@@ -48,7 +56,7 @@ def table_1(r: Results) -> str:
             score = {} if tuning is None else tuning["scores"].get(readout, {})
             shown = [_plain(score.get(f)) for f in ("efficiency", "purity", "ratio")]
             printed = _paper_1(cell, readout, readout == r.readout(cell.kind, cell.system, "native"))
-            title = READOUT_TITLES.get(readout, readout)
+            title = readout_title(r, cell.kind, cell.system, readout)
             rows.append([cell.kind, SYSTEMS[cell.system].title, cell.dim, title, found, printed, *shown])
     head = ["kind", "system", "dim.", "readout", "thresholds here", "paper", "efficiency", "purity", "ratio"]
     return table_html(head, rows, "Thresholds, and what they reach on the auxiliary sample")
@@ -96,7 +104,7 @@ def table_3(r: Results) -> str:
     """Dimension of the embedding, mixed model on mixed events with the spectrum of training."""
     rows = []
     for system in r.systems:
-        for dim in r.dims:
+        for dim in sorted({c.dim for c in r.cells if (c.kind, c.system) == ("mixed", system)}, reverse=True):
             for readout in ("ward", "native"):
                 query = [
                     Query("mixed", system, "mixed", f, readout=readout, dim=dim)
@@ -104,10 +112,18 @@ def table_3(r: Results) -> str:
                 ]
                 printed = TABLE_3.get((system, dim, readout))
                 p, e, ratio = (shown(r.estimate(q)) for q in query)
-                name = r.readout("mixed", system, readout)
                 paper = ["-", "-"] if printed is None else [f"{v:.3f}" for v in printed]
                 rows.append(
-                    [SYSTEMS[system].title, dim, READOUT_TITLES.get(name, name), p, paper[0], e, paper[1], ratio]
+                    [
+                        SYSTEMS[system].title,
+                        dim,
+                        readout_title(r, "mixed", system, readout),
+                        p,
+                        paper[0],
+                        e,
+                        paper[1],
+                        ratio,
+                    ]
                 )
     head = ["system", "dim.", "readout", "purity", "paper", "efficiency", "paper", "ratio"]
     return table_html(head, rows)
@@ -118,31 +134,35 @@ def regions_table(r: Results) -> str:
     rows = []
     for kind, sample in datasets(r.kinds):
         top = training_range(r.size, kind)[1][1]
-        last = r.size.energy_bins[-1] + 1
-        for system in r.systems:
-            row: list[Any] = [dataset_title(kind, sample), SYSTEMS[system].title]
-            for n in (r.inside(kind), r.beyond(kind)):
-                for energy in ((0.0, top), (top, last)):
-                    figures = (Query(kind, system, sample, f, n, energy=energy) for f in ("efficiency", "purity"))
-                    row += [shown(r.estimate(q) if n else None) for q in figures]
-            rows.append(row)
-    where = ("within", "energies beyond", "numbers beyond", "both beyond")
-    head = ["trained and tested on", "system"] + [f"{f}, {w}" for w in where for f in ("efficiency", "purity")]
-    return table_html(
-        head, rows, "Own readouts; within and beyond the training range, all numbers of particles of a range together"
-    )
+        regions = [
+            (n, e) for n in (r.inside(kind), r.beyond(kind)) for e in ((0.0, top), (top, r.size.energy_bins[-1] + 1))
+        ]
+        for figure in ("efficiency", "purity"):
+            for system in r.systems:
+                asked = [Query(kind, system, sample, figure, n, energy=energy) for n, energy in regions]
+                found = [shown(r.estimate(q) if q.particles else None) for q in asked]
+                rows.append([dataset_title(kind, sample), figure, SYSTEMS[system].title, *found])
+    head = ["trained and tested on", "figure", "system"]
+    head += ["within", "higher energies", "more particles", "both beyond"]
+    caption = "Own readouts within and beyond the training range; all numbers of particles of a range together"
+    return table_html(head, condensed(rows, 3), caption)
 
 
-def difference_table(r: Results, a: str, b: str) -> str:
+def difference_table(
+    r: Results,
+    a: str,
+    b: str,
+    readouts: Sequence[tuple[str, str, str]] = (("own", "native", "native"), ("Ward", "ward", "ward")),
+) -> str:
     """First system minus second on the same events, with interval over events and values of the seeds."""
     rows = []
     for kind, sample in datasets(r.kinds):
         for n in r.numbers:
-            for readout in ("native", "ward"):
-                row: list[Any] = [dataset_title(kind, sample), n, "own" if readout == "native" else "Ward"]
+            for title, *pair in readouts:
+                row: list[Any] = [dataset_title(kind, sample), n, title]
                 each = []
                 for figure in ("efficiency", "purity", "ratio", "resolution"):
-                    one, two = (Query(kind, s, sample, figure, (n,), readout) for s in (a, b))
+                    one, two = (Query(kind, s, sample, figure, (n,), x) for s, x in zip((a, b), pair, strict=True))
                     found = r.difference(one, two)
                     row.append(shown(found, signed=True))
                     if figure == "purity" and found is not None:
@@ -158,8 +178,8 @@ def difference_table(r: Results, a: str, b: str) -> str:
         "σ_eff",
         "purity, each seed",
     ]
-    title = f"{SYSTEMS[a].title} − {SYSTEMS[b].title}, same test events, 16 dimensions"
-    return table_html(head, rows, title)
+    caption = f"{SYSTEMS[a].title} − {SYSTEMS[b].title}, same test events"
+    return table_html(head, condensed(rows, 3), caption)
 
 
 def seed_table(r: Results) -> str:
@@ -175,7 +195,9 @@ def seed_table(r: Results) -> str:
                 rows.append(row)
     head = ["trained and tested on", "system", "particles", "efficiency", "purity", "ratio", "σ_eff"]
     return table_html(
-        head, rows, f"Mean ± standard deviation over seeds {', '.join(map(str, r.seeds))}, own readouts, 16 dimensions"
+        head,
+        condensed(rows, 3),
+        f"Mean ± standard deviation over seeds {', '.join(map(str, r.seeds))}, own readouts",
     )
 
 
@@ -186,36 +208,30 @@ def _mean_spread(e: Estimate) -> str:
     return f"{value:.3f} ± {e.spread:.3f}" if len(e.seeds) > 1 else f"{value:.3f} (one seed)"
 
 
-def best_table(r: Results, readouts: tuple[str, ...] = ("native",)) -> str:
-    """`best` beside SupCon, own readouts or each with all that both are offered."""
+def readout_table(r: Results, kind: str, sample: str, systems: Sequence[str], readouts: Sequence[str] | None) -> str:
+    """Scores of systems at every number of particles, with these readouts, or with all that each has."""
     rows = []
-    for kind, sample in datasets(r.kinds):
-        for n in r.numbers:
-            for readout in readouts:
-                for system in ("supcon", "best"):
-                    name = r.readout(kind, system, readout)
-                    row: list[Any] = [
-                        dataset_title(kind, sample),
-                        n,
-                        SYSTEMS[system].title,
-                        READOUT_TITLES.get(name, name),
-                    ]
-                    figures = ("efficiency", "purity", "ratio", "resolution", "floor")
-                    asked = (Query(kind, system, sample, f, (n,), readout) for f in figures)
-                    row += [shown(r.estimate(q)) for q in asked]
-                    rows.append(row)
-    head = [
-        "trained and tested on",
-        "particles",
-        "system",
-        "readout",
-        "efficiency",
-        "purity",
-        "ratio",
-        "σ_eff",
-        "floor",
-    ]
-    return table_html(head, rows, marked=[i for i, row in enumerate(rows) if row[2] == SYSTEMS["best"].title])
+    for n in r.numbers:
+        for system in systems:
+            own = [r.readout(kind, system, readout) for readout in readouts or ()]
+            for name in dict.fromkeys(own) if own else readouts_of(r.size, Cell(kind, system, 0, 1)):
+                figures = ("efficiency", "purity", "ratio", "resolution", "floor")
+                found = [shown(r.estimate(Query(kind, system, sample, f, (n,), name))) for f in figures]
+                rows.append([n, SYSTEMS[system].title, readout_title(r, kind, system, name), *found])
+    head = ["particles", "system", "readout", "efficiency", "purity", "ratio", "σ_eff", "σ_eff, floor"]
+    best = SYSTEMS["best"].title
+    return table_html(head, rows, dataset_title(kind, sample), [i for i, row in enumerate(rows) if row[1] == best])
+
+
+def condensed(rows: Sequence[list[Any]], labels: int) -> list[list[Any]]:
+    """Rows with the same first cell become one where nothing of them has been run."""
+    out: list[list[Any]] = []
+    for name in dict.fromkeys(row[0] for row in rows):
+        group = [row for row in rows if row[0] == name]
+        if all(cell in (NOT_RUN, "-") for row in group for cell in row[labels:]):
+            group = [[name, *["all"] * (labels - 1), *[NOT_RUN] * (len(group[0]) - labels)]]
+        out += group
+    return out
 
 
 def shown(estimate: Estimate | None, signed: bool = False) -> str:

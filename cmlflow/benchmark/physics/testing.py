@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from cmlflow.benchmark.physics.keeping import kept
-from cmlflow.benchmark.physics.matrix import TestSet, plain
+from cmlflow.benchmark.physics.matrix import WIDE, Cell, Size, TestSet, as_json, auxiliary, grids_of, plain, readouts_of
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.event import Event
 from cmlflow.metrics import embedding_metrics
 from cmlflow.metrics.reconstruction import preset_of
 from cmlflow.metrics.tally import Tally
 from cmlflow.simulation import simulate
+from cmlflow.tuning import Tuning
 
 TEST_SEED = 1
 TUNING_SEED = 1
@@ -25,15 +26,14 @@ TUNING_SEED = 1
 def tuned(
     model: MetricClusterer,
     path: Path,
-    sample: str,
-    n_events: int,
-    readouts: Sequence[str],
+    cell: Cell,
+    size: Size,
     origin: dict[str, Any],
     *,
     library: str | Path | None = None,
     again: bool = False,
 ) -> dict[str, Any]:
-    """Tune readouts on auxiliary events and set the model's thresholds, or take them from an earlier run.
+    """Tune the readouts of a model on auxiliary events and set its thresholds, or take them from an earlier run.
 
     Parameters
     ----------
@@ -41,10 +41,8 @@ def tuned(
         Gets the thresholds.
     path : Path
         File that keeps them.
-    sample : str
-        Of auxiliary events: ``compact-em-tuning``.
-    n_events : int
-    readouts : sequence of str
+    cell : Cell
+    size : Size
     origin : dict
         Identity of the model.
     library, again : see `cmlflow.benchmark.physics.running.physics_benchmark`
@@ -55,14 +53,27 @@ def tuned(
         ``thresholds`` by readout; ``scores``, the figures of the chosen settings on the auxiliary events;
         ``cpu_seconds``.
     """
-    settings = {"weights": origin["weights"], "sample": sample, "n_events": n_events, "seed": TUNING_SEED}
-    settings |= {"readouts": list(readouts), "library": None if library is None else str(library)}
+    readouts, grids = readouts_of(size, cell), grids_of(size, cell)
+    samples = {wide: auxiliary(size, cell.kind, wide) for wide in (False, True)}
+    settings = {"weights": origin["weights"], "seed": TUNING_SEED, "readouts": list(readouts), "grids": grids}
+    settings["library"] = None if library is None else str(library)
+    for wide, (sample, n_events) in samples.items():
+        if any(name.endswith(WIDE) == wide for name in readouts):
+            settings["wide" if wide else "usual"] = {"sample": plain(sample), "n_events": n_events}
+    settings = as_json(settings)
 
     def compute() -> dict[str, Any]:
         start = time.process_time()
-        events = simulate(sample, n_events, seed=TUNING_SEED, library=library)
         model.thresholds_ = {}
-        found = model.tune(events, readouts=readouts)
+        found: dict[str, Tuning] = {}
+        for wide, (sample, n_events) in samples.items():
+            chosen = [name for name in readouts if name.endswith(WIDE) == wide]
+            if chosen:
+                events = simulate(sample, n_events, seed=TUNING_SEED, library=library)
+                usual = [name for name in chosen if name.removesuffix(WIDE) not in grids]
+                found |= model.tune(events, readouts=usual) if usual else {}
+                for name in [n for n in chosen if n not in usual]:
+                    found |= model.tune(events, readouts=[name], grid=grids[name.removesuffix(WIDE)])
         scores = {}
         for name, tuning in found.items():
             row = next(r for r in tuning.table if tuning.best.items() <= r.items())

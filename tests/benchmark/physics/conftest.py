@@ -69,7 +69,7 @@ def results_of(matrix, size, quality):
 def size():
     from dataclasses import replace
 
-    return replace(SIZES["compact"], bootstrap=60)
+    return replace(SIZES["compact"], bootstrap=30)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from cmlflow.benchmark.physics import paper
 from cmlflow.benchmark.physics.claims import CLAIMS, judged
 from cmlflow.benchmark.physics.goals import goals
-from cmlflow.benchmark.physics.matrix import Cell, cells
+from cmlflow.benchmark.physics.matrix import Cell, cells, readouts_of
 from cmlflow.benchmark.physics.results import Query
 from cmlflow.benchmark.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
 from cmlflow.recipes import RECIPES, recipe
@@ -84,6 +84,7 @@ def with_best(monkeypatch):
 
 @pytest.mark.usefixtures("with_best")
 def test_goals_are_met_or_not(make, size):
+    assert "density@wide" in readouts_of(size, Cell("em", "best", 16, 1))
     asked = cells(size, ["em"], ["supcon", "best"], [16], [1])
     assert Cell("em", "best", 16, 1) in asked
     better, worse = (

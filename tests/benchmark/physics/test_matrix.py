@@ -57,19 +57,37 @@ def test_systems_share_their_training_events():
 
 
 def test_own_readout_comes_first_and_all_are_offered_the_common_ones():
-    assert readouts_of(COMPACT, Cell("em", "supcon", 16, 1))[:4] == ("density", "ward", "clue", "hdbscan")
+    assert readouts_of(COMPACT, Cell("had", "supcon", 16, 1))[:4] == ("density", "ward", "clue", "hdbscan")
     assert readouts_of(COMPACT, Cell("em", "oc", 16, 1)) == ("condensation", "ward", "clue", "hdbscan")
     assert readouts_of(COMPACT, Cell("em", "oc", 4, 1)) == readouts_of(COMPACT, Cell("em", "oc", 16, 1))
 
 
-def test_best_takes_part_as_soon_as_it_has_a_recipe(monkeypatch):
-    best = replace(recipe("compact-em-supcon"), name="compact-em-best")
-    parameters = best.parameters | {"readout": "clue"}
-    monkeypatch.setitem(RECIPES, "compact-em-best", lambda: replace(best, parameters=parameters))
+@pytest.fixture
+def with_best(monkeypatch):
+    usual = recipe("compact-em-supcon")
+    parameters = usual.parameters | {"readout": "clue", "dim": 4}
+    best = replace(usual, name="compact-em-best", parameters=parameters, readouts=("clue", "density"))
+    monkeypatch.setitem(RECIPES, "compact-em-best", lambda: best)
+
+
+@pytest.mark.usefixtures("with_best")
+def test_best_takes_part_as_soon_as_it_has_a_recipe():
     assert "best" in m.available_systems(COMPACT, ["em"])
-    assert Cell("em", "best", 16, 1) in cells(COMPACT, ["em", "had"], ["supcon", "best"], [16], [1])
-    assert readouts_of(COMPACT, Cell("em", "best", 16, 1)) == ("clue", "density", "ward", "hdbscan")
-    assert set(readouts_of(COMPACT, Cell("em", "supcon", 16, 1))) == {"clue", "density", "ward", "hdbscan"}
+    found = cells(COMPACT, ["em", "had"], ["supcon", "best"], [16, 8], [1])
+    assert [c for c in found if c.system == "best"] == [Cell("em", "best", 4, 1)]  # its own dimension, once
+    assert sum(c.system == "supcon" for c in found) == 4
+    assert recipe_of(COMPACT, Cell("em", "best", 4, 1)).parameters["dim"] == 4
+    best, paper = (readouts_of(COMPACT, Cell("em", s, 4, 1)) for s in ("best", "supcon"))
+    assert best == ("clue", "density", "clue@wide", "density@wide")
+    assert set(best) <= set(paper)
+    assert set(readouts_of(COMPACT, Cell("em", "oc", 16, 1))) == {"condensation", "ward", "clue", "hdbscan"}
+
+
+def test_wide_tuning_has_more_particles_of_the_same_showers():
+    (usual, _), (wide, n) = (m.auxiliary(COMPACT, "had", wide) for wide in (False, True))
+    assert usual == SAMPLES["compact-had-tuning"]
+    assert replace(wide, name=usual.name, n_particles=usual.n_particles) == usual
+    assert (wide.n_particles, n) == ((2, 15), 50)
 
 
 def test_mixed_models_are_tested_on_both_kinds_and_on_the_spectrum_of_training():
