@@ -283,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     p = _command(
         kinds, "physics", _physics, "compare SupCon and OC as arXiv:2603.23356 does: train, tune, test, report"
     )
-    p.add_argument("-o", "--output", type=Path, required=True, help="folder for models, results.json and report.html")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for models, results and report.html")
     p.add_argument(
         "--size", choices=("compact", "paper"), default="compact", help="for a CPU, or the paper's (%(default)s)"
     )

@@ -30,7 +30,9 @@ from cmlflow.benchmark.physics.matrix import (
 from cmlflow.benchmark.physics.models import given_models, model_of
 from cmlflow.benchmark.physics.page import write_physics_report
 from cmlflow.benchmark.physics.results import Query, Results
+from cmlflow.benchmark.physics.summary import markdown
 from cmlflow.benchmark.physics.testing import scored, tuned
+from cmlflow.io.files import atomically
 
 FORMAT = 1
 RECONSTRUCTION = ("efficiency", "purity", "ratio", "resolution", "floor")
@@ -66,7 +68,7 @@ def physics_benchmark(
     Parameters
     ----------
     folder : path
-        Gets ``models/``, ``cells/``, ``results.json`` and ``report.html``.
+        Gets ``models/``, ``cells/``, ``results.json``, ``results.md`` and ``report.html``.
     size : str or Size
         A key of `SIZES`: ``"compact"`` for a CPU, ``"paper"`` with the paper's samples and training for a GPU,
         ``"quick"`` to see everything work.
@@ -123,8 +125,10 @@ def physics_benchmark(
     out = {"format": FORMAT} | facts | {"size": plain(how), "cells": _cells(results, states)}
     out |= {"figures": figures_of(results), "claims": claims, "goals": aims if "best" in results.systems else []}
     write_json(folder / "results.json", out, indent=1)
+    with atomically(folder / "results.md") as path:
+        path.write_text(markdown(out))
     write_physics_report(folder / "report.html", results, states, claims, aims, facts)
-    say(f"results.json and report.html written to {folder}")
+    say(f"results.json, results.md and report.html written to {folder}")
     return out
 
 
@@ -210,7 +214,8 @@ def _cells(r: Results, states: dict[Cell, str]) -> list[dict[str, Any]]:
     for cell in r.cells:
         origin = {k: v for k, v in r.origins.get(cell, {}).items() if k != "settings"}
         tuning = {k: v for k, v in r.tuning.get(cell, {}).items() if k != "settings"}
-        out.append({"name": cell.name} | plain(cell) | {"state": states[cell]} | origin | {"tuning": tuning})
+        own = {"own_readout": r.readout(cell.kind, cell.system, "native")}
+        out.append({"name": cell.name} | plain(cell) | own | {"state": states[cell]} | origin | {"tuning": tuning})
     return out
 
 
