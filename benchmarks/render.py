@@ -1,5 +1,5 @@
 """Put the tables of benchmarks/results/compact/scores.json into README.md and docs/results.md, and those of
-speed/speed.json into docs/speed.md.
+speed/speed.json and physics/results.json into docs/speed.md and docs/physics.md.
 
 python benchmarks/render.py
 """
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from cmlflow.benchmark.multiplicity import markdown
+from cmlflow.benchmark.physics.summary import markdown as physics_markdown
 from cmlflow.benchmark.tables import markdown as speed_markdown
 from cmlflow.recipes import READOUTS_TO_TUNE
 
@@ -17,7 +18,9 @@ SCORES = ROOT / "benchmarks" / "results" / "compact" / "scores.json"
 BLOCK = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)
 SPEED = ROOT / "benchmarks" / "results" / "speed" / "speed.json"
 SPEED_BLOCK = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
-NO_SPEED_YET = "The full run is still to be made.\n"
+PHYSICS = ROOT / "benchmarks" / "results" / "physics" / "results.json"
+PHYSICS_BLOCK = re.compile(r"(?<=<!-- physics -->\n).*?(?=<!-- /physics -->)", re.DOTALL)
+NO_RUN_YET = "The full run is still to be made.\n"
 NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 
 
@@ -31,11 +34,18 @@ def tables() -> dict[Path, str]:
 
 def speed_table() -> str:
     """What belongs between the marks of docs/speed.md."""
-    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NO_SPEED_YET
+    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NO_RUN_YET
+
+
+def physics_tables() -> str:
+    """What belongs between the marks of docs/physics.md."""
+    return f"\n{physics_markdown(json.loads(PHYSICS.read_text()))}\n" if PHYSICS.exists() else NO_RUN_YET
 
 
 def main() -> None:
     """Rewrite the documents."""
+    page = ROOT / "docs" / "physics.md"
+    page.write_text(PHYSICS_BLOCK.sub(lambda _: physics_tables(), page.read_text(), count=1))
     page = ROOT / "docs" / "speed.md"
     page.write_text(SPEED_BLOCK.sub(lambda _: speed_table(), page.read_text(), count=1))
     for path, table in tables().items():

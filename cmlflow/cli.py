@@ -18,6 +18,7 @@ from cmlflow import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it is done, 1 with one line on stderr when it failed, 130 when interrupted."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options.run(options)
         sys.stdout.flush()
@@ -161,6 +162,22 @@ def _speed(options: argparse.Namespace) -> None:
     print(f"speed.json and speed.md written to {options.output}")
 
 
+def _physics(options: argparse.Namespace) -> None:
+    import shlex
+
+    from cmlflow.benchmark.physics.matrix import KINDS, SIZES
+    from cmlflow.benchmark.physics.running import physics_benchmark
+
+    usual: dict[str, Any] = {"kinds": KINDS, "dims": (16, 4), "seeds": (1, 2, 3)}
+    if options.quick:
+        usual |= {"kinds": ("em", "mixed"), "dims": (16,), "seeds": (1,)}
+    settings = {name: getattr(options, name) or value for name, value in usual.items()}
+    names = ("systems", "models", "train", "again", "library", "device")
+    settings |= {name: getattr(options, name) for name in names} | {"run": not options.report_only}
+    size = SIZES["quick" if options.quick else options.size].with_events(options.events, options.tuning_events)
+    physics_benchmark(options.output, size, **settings, command=shlex.join(["cmlflow", *options.arguments]))
+
+
 def _show(options: argparse.Namespace) -> None:
     from cmlflow.io import FormatError, read, read_labels
     from cmlflow.plots.event import event_display
@@ -247,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
     p.add_argument("--json", type=Path, help="also write all figures to this file")
 
-    p = commands.add_parser("benchmark", help="score models by number of particles, or time cmlflow beside its rivals")
+    p = commands.add_parser("benchmark", help="score models, reproduce the paper's comparison, or time cmlflow")
     p.usual, kinds = "multiplicity", p.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
     p = _command(kinds, "multiplicity", _benchmark, "score models with all their readouts by number of particles")
     p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
@@ -261,6 +278,33 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows, as speed.json names them (all)")
     p.add_argument("--no-memory", dest="memory", action="store_false", help="times only")
     p.add_argument("--model", help="packaged model or folder whose embeddings are clustered")
+    p.add_argument("--device", default="cpu", help="cpu, cuda")
+
+    p = _command(
+        kinds, "physics", _physics, "compare SupCon and OC as arXiv:2603.23356 does: train, tune, test, report"
+    )
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for models, results and report.html")
+    p.add_argument(
+        "--size", choices=("compact", "paper"), default="compact", help="for a CPU, or the paper's (%(default)s)"
+    )
+    p.add_argument("--quick", action="store_true", help="smallest trainings and few events: a minute")
+    p.add_argument("--kinds", nargs="+", choices=("em", "had", "mixed"), metavar="KIND", help="em had mixed (all)")
+    p.add_argument("--systems", nargs="+", metavar="SYSTEM", help="supcon oc best (all that have a recipe)")
+    p.add_argument(
+        "--dims", nargs="+", type=_count, metavar="DIM", help="of the embedding; the largest has all seeds (16 4)"
+    )
+    p.add_argument("--seeds", nargs="+", type=_count, metavar="SEED", help="1 is the recipe as it stands (1 2 3)")
+    p.add_argument("-n", "--events", type=_count, help="test events per number of particles, in place of the size's")
+    p.add_argument("--tuning-events", type=_count, help="auxiliary events, in place of the size's")
+    p.add_argument(
+        "--models", nargs="+", default=(), metavar="NAME",
+        help="trained models in place of training: CELL=FOLDER with a cell such as em-supcon-4d-seed2, names of "
+        "packaged models, or 'packaged' for all of them",
+    )  # fmt: skip
+    p.add_argument("--no-training", dest="train", action="store_false", help="cells without a model are not run")
+    p.add_argument("--report-only", action="store_true", help="run nothing, write the report of what there is")
+    p.add_argument("--again", action="store_true", help="make results anew that were kept with other settings")
+    p.add_argument("--library", type=Path, help="showers to make all samples from, in place of the packaged ones")
     p.add_argument("--device", default="cpu", help="cpu, cuda")
 
     p = _command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
@@ -277,7 +321,7 @@ class _Command(argparse.ArgumentParser):
     usual: str | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self.usual and args and args[0] not in ("multiplicity", "speed", "-h", "--help"):
+        if self.usual and args and args[0] not in ("multiplicity", "speed", "physics", "-h", "--help"):
             args = [self.usual, *args]
         return super().parse_known_args(args, namespace)
 

@@ -321,10 +321,11 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     def _make_readout(self, which: Any = None) -> Any:
         """The readout object; for a name, with its tuned thresholds where there are some.
 
+        What follows an "@" in the name tells apart thresholds of one readout: ``"clue"`` and ``"clue@dense"``.
         Only the supcon embedding lives on the sphere: for the other heads, readouts take lengths as they are.
         """
         which = self.readout if which is None else which
-        readout = build_readout(which)
+        readout = build_readout(which.partition("@")[0] if isinstance(which, str) else which)
         if isinstance(which, str):
             if self.head != "supcon" and "normalize" in readout.get_params():
                 readout.set_params(normalize=False)

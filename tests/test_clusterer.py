@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN
 
-from cmlflow import Event, EventStore, MetricClusterer
+from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.losses import SupCon
 from cmlflow.readouts import Density
 
@@ -418,3 +418,15 @@ def test_no_warnings_on_the_whole_way(tmp_path):
         model.tune(blobs(2))
         model.save(tmp_path)
         MetricClusterer.load(tmp_path).predict(blobs(2))
+
+
+def test_a_readout_can_have_thresholds_of_several_tunings():
+    model = MetricClusterer.load("compact-em-supcon")
+    events = simulate("compact-em-tuning", 1, seed=3)
+    usual = dict(model.thresholds_["density"])
+    model.tune(events, readouts=["density@few"], grid={"radius": [0.2], "threshold": [0.9]})
+    assert model.thresholds_["density"] == usual
+    assert model.thresholds_["density@few"] == {"radius": 0.2, "threshold": 0.9}
+    _, labels = model.predict_all(events, ["density", "density@few"])
+    assert (labels["density"][0] == model.predict(events)[0]).all()
+    assert (labels["density@few"][0] == model.set_params(readout="density@few").predict(events)[0]).all()

@@ -44,12 +44,16 @@ class Tally:
         which = np.full(int(c.sum()), i)
         self._clusters.append(np.stack([which, energy[verdict.best_particle[c]], verdict.pure[c]], axis=1))
 
-    def table(self, bins: ArrayLike, bootstrap: int, confidence: float, seed: int) -> Table:
-        """What was kept, ready for figures."""
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """What was kept: `sums`, `particles` and `clusters` as `Table` takes them."""
         sums = np.array(self._sums, np.float64).reshape(-1, len(RATES), 2)
         particles = np.concatenate([np.empty((0, 5)), *self._particles])
         clusters = np.concatenate([np.empty((0, 3)), *self._clusters])
-        return Table(sums, particles, clusters, self._n_hits, bins, bootstrap, confidence, seed)
+        return sums, particles, clusters
+
+    def table(self, bins: ArrayLike, bootstrap: int, confidence: float, seed: int) -> Table:
+        """What was kept, ready for figures."""
+        return Table(*self.arrays(), self._n_hits, bins, bootstrap, confidence, seed)
 
 
 class Table:
