@@ -130,6 +130,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.verbose = verbose
         self.thresholds_: dict[str, dict[str, Any]] = {}
+        self.profile_: ShowerProfile | None = None
 
     def fit(
         self,

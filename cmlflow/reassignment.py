@@ -85,7 +85,7 @@ def pair_features(x: Tensor, z: Tensor, clusters: Summary) -> tuple[Tensor, Tens
     candidates : Tensor of shape (N, K), int64
         The clusters.
     """
-    away = torch.cdist(slopes(x) * REFERENCE_Z, clusters.place)
+    away = (slopes(x)[:, None] * REFERENCE_Z - clusters.place).square().sum(2).sqrt()
     distance, near = away.topk(min(CANDIDATES, away.shape[1]), largest=False)
     length = (z[:, None] - clusters.centre[near]).square().sum(2).sqrt().clamp(max=FARTHEST)
     columns = [
@@ -194,9 +194,9 @@ def reassign(profile: ShowerProfile, event: Event, z: np.ndarray, labels: np.nda
     """
     if len(labels) == 0 or labels.max() < 1:
         return labels
-    x = torch.from_numpy(event.features())
-    features, near = pair_features(x, torch.from_numpy(z), summarise(x, torch.from_numpy(z), torch.from_numpy(labels)))
-    best = near.gather(1, profile(features).argmax(1, keepdim=True))[:, 0].numpy()
+    x, points = torch.from_numpy(event.features()).double(), torch.from_numpy(z).double()  # in any order of the hits
+    features, near = pair_features(x, points, summarise(x, points, torch.from_numpy(labels)))
+    best = near.gather(1, profile(features.float()).argmax(1, keepdim=True))[:, 0].numpy()
     out = np.full(len(labels), -1, np.int64)
     clustered = labels >= 0
     out[clustered] = np.unique(best[clustered], return_inverse=True)[1]
