@@ -230,7 +230,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for checkpoint, log and model")
     p.add_argument("--validation", type=Path, help="file of events that chooses the epoch")
     p.add_argument("--tuning", type=Path, help="file of events for the thresholds of the readout")
-    p.add_argument("--head", choices=("supcon", "margin", "oc"), help="what is trained, for a file of events (supcon)")
+    p.add_argument(
+        "--head", choices=("supcon", "margin", "prototype", "oc"), help="what is trained, for a file of events (supcon)"
+    )
     p.add_argument("--library", type=Path, help="showers for the recipe's samples, in place of the packaged ones")
     p.add_argument("--epochs", dest="max_epochs", type=_count)
     p.add_argument("--batch-size", type=_count, help="events per step")

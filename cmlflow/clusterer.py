@@ -18,11 +18,14 @@ from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import find_model, read_model, write_model
 from cmlflow.network import Network, build_network
 from cmlflow.readouts import Condensation, build_readout
+from cmlflow.reassignment import ShowerProfile, fit_profile, reassign
 from cmlflow.sampling import collate
 from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
+SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
+PROFILE = "profile."  # what the names of its weights begin with in a saved model
 
 
 class MetricClusterer(BaseEstimator):  # type: ignore[misc]
@@ -30,8 +33,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    head : {"supcon", "margin", "oc"}, default="supcon"
-        What the network is trained with: supervised contrastive loss, margin loss, or object condensation.
+    head : {"supcon", "margin", "prototype", "oc"}, default="supcon"
+        What the network is trained with: supervised contrastive loss, margin loss, prototype loss on slopes with
+        learned offsets, or object condensation.
     readout : str or readout, default="density"
         How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
         was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
@@ -41,14 +45,18 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Dimension of the embedding.
     k : int, default=24
         Neighbours in the network, the hit itself included.
-    scaling : {"standard", "hgcal", "raw"}, default="standard"
+    scaling : {"standard", "hgcal", "projective", "raw"}, default="standard"
         Of the input features. ``"standard"`` is taken from the training sample; ``"raw"`` is the paper's.
     dropout : float, default=0.01
-    max_epochs, batch_size, learning_rate, schedule, gradient_clip, patience, hits_per_batch, precision, augment :
+    max_epochs, batch_size, learning_rate, schedule, warmup_steps, gradient_clip :
+    patience, hits_per_batch, precision, augment :
         See `TrainingConfig`.
     select : {"loss", "physics"}, default="loss"
         How the best epoch is found: smallest validation loss, or smallest distance from perfect efficiency, purity
         and ratio of the readout (with its default thresholds) on the validation sample.
+    reassign : bool, default=False
+        Give each hit a second time to one of the clusters the readout found, with a shower profile that `fit` learns
+        after the network: see `cmlflow.reassignment`. Thresholds are tuned without it.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -58,6 +66,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     network_ : torch module
+    profile_ : torch module or None
+        What reassigns hits.
     history_ : History or None
         Of the last `fit`.
     thresholds_ : dict of str to dict
@@ -85,12 +95,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         batch_size: int = 16,
         learning_rate: float = 3e-4,
         schedule: str = "step",
+        warmup_steps: int = 0,
         gradient_clip: float | None = None,
         patience: int | None = None,
         hits_per_batch: int = 30_000,
         precision: str = "float32",
         augment: bool = False,
         select: str = "loss",
+        reassign: bool = False,
         random_state: int = 0,
         device: str = "cpu",
         verbose: bool = False,
@@ -106,16 +118,19 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.warmup_steps = warmup_steps
         self.gradient_clip = gradient_clip
         self.patience = patience
         self.hits_per_batch = hits_per_batch
         self.precision = precision
         self.augment = augment
         self.select = select
+        self.reassign = reassign
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
         self.thresholds_: dict[str, dict[str, Any]] = {}
+        self.profile_: ShowerProfile | None = None
 
     def fit(
         self,
@@ -155,13 +170,13 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         held_out = None if validation is None else as_events(validation)
         if self.select == "physics" and not held_out:
             raise ValueError("select='physics' needs a validation sample")
-        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "gradient_clip", "patience"]
+        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
         names += ["hits_per_batch", "precision", "augment"]
         config = TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
         build_readout(self.readout)  # a wrong name is better known before training than after
         network = self._new_network()
         _fit_scaling(network, sample)
-        self.network_ = network
+        self.network_, self.profile_ = network, None
         self.thresholds_ = {}
         self.history_: History | None = train(
             network,
@@ -175,6 +190,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             progress=self.verbose,
             tensorboard=tensorboard,
         )
+        if self.reassign:
+            some = [sample[i] for i in range(min(SAMPLE_FOR_PROFILE, len(sample)))]
+            self.profile_ = fit_profile(some, self.transform(some), seed=self.random_state)
         return self
 
     def transform(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
@@ -277,7 +295,10 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         if self.loss is not None or not isinstance(self.readout, str):
             raise ValueError("a model with a loss or readout object can't be saved: pass names, and tune the readout")
-        write_model(folder, self.get_params(), self.thresholds_, self.network_.state_dict())
+        weights = self.network_.state_dict()
+        if self.profile_ is not None:
+            weights |= {PROFILE + name: value for name, value in self.profile_.state_dict().items()}
+        write_model(folder, self.get_params(), self.thresholds_, weights)
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> MetricClusterer:
@@ -303,11 +324,15 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{folder}: config.json has unknown parameters {sorted(unknown)}")
         model: MetricClusterer = cls(**parameters).set_params(**changes)
         network = model._new_network()
+        own = {name: weights.pop(name) for name in list(weights) if name.startswith(PROFILE)}
+        profile = ShowerProfile() if own else None
         try:
             network.load_state_dict(weights)
+            if profile is not None:
+                profile.load_state_dict({name.removeprefix(PROFILE): value for name, value in own.items()})
         except RuntimeError as err:
             raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
-        model.network_, model.thresholds_, model.history_ = network, thresholds, None
+        model.network_, model.profile_, model.thresholds_, model.history_ = network, profile, thresholds, None
         return model
 
     def _new_network(self) -> Network:
@@ -359,8 +384,12 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             return np.empty(0, np.int64)
         points = self._points(output, readout)
         if getattr(readout, "uses_energy", False):
-            return np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
-        return np.asarray(readout.fit_predict(points), np.int64)
+            labels = np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
+        else:
+            labels = np.asarray(readout.fit_predict(points), np.int64)
+        if self.reassign and self.profile_ is not None:
+            return reassign(self.profile_, event, self._embedding(output), labels)
+        return labels
 
     def _outputs(self, events: Iterable[Event]) -> Iterator[dict[str, np.ndarray]]:
         """The network's outputs, event by event, as arrays."""

@@ -31,7 +31,7 @@ MODELS: dict[str, tuple[str | Path, ...]] = {
 """Test samples and the models that are run on each."""
 
 SAMPLES = {"compact-em-test": "Electrons", "compact-had-test": "Charged pions"}
-HEADS = {"supcon": "SupCon", "oc": "OC", "margin": "Margin"}
+HEADS = {"supcon": "SupCon", "oc": "OC", "margin": "Margin", "prototype": "Prototype"}
 SHOWN = (2, 1)  # events of each sample in the 3-D display, of the first and of every further number of particles
 EMBEDDING_FIGURES = ("recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter", "margin")
 

@@ -23,7 +23,8 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
         """Hits of shape (N, 5), events limited by `ptr` of shape (B + 1,), to the outputs of the head."""
-        out: dict[str, Tensor] = self.head(self.backbone(x, ptr))
+        h = self.backbone(x, ptr)
+        out: dict[str, Tensor] = self.head(h, x) if getattr(self.head, "uses_points", False) else self.head(h)
         return out
 
 
@@ -34,7 +35,7 @@ def build_network(
 
     Parameters
     ----------
-    head : {"supcon", "margin", "oc"}
+    head : {"supcon", "margin", "prototype", "oc"}
         What the network is to be trained with; decides the outputs, ``{"embedding"}`` or ``{"beta", "coordinates"}``.
     dim : int, default=16
         Dimension of the embedding or of the clustering coordinates.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.recipes import Recipe
-from cmlflow.simulation import SimulatedEvents, simulate
+from cmlflow.simulation import Sample, SimulatedEvents, sample, simulate
 from cmlflow.training.parallel import is_first
 
 
@@ -38,14 +39,24 @@ def run_recipe(
     MetricClusterer
         Under torchrun, only the first process tunes and saves.
     """
-    train = SimulatedEvents(recipe.sample, recipe.n_events, seed=recipe.seed, library=library)
+    train = SimulatedEvents(
+        _sample(recipe.sample, recipe.train_particles), recipe.n_events, seed=recipe.seed, library=library
+    )
     validation = simulate(f"{recipe.sample}-validation", recipe.n_validation, seed=recipe.seed, library=library)
-    tuning = simulate(f"{recipe.sample}-tuning", recipe.n_tuning, seed=recipe.seed, library=library)
+    tuned_on = _sample(f"{recipe.sample}-tuning", recipe.tuning_particles)
+    tuning = simulate(tuned_on, recipe.n_tuning, seed=recipe.seed, library=library)
     model = MetricClusterer(**(recipe.parameters | {"verbose": verbose} | changes))
     model.fit(train, validation=validation, folder=folder, tensorboard=tensorboard)
     if not is_first():
         return model
     model.save(folder)
-    model.tune(tuning, readouts=recipe.readouts)
+    for readout in recipe.readouts:
+        model.tune(tuning, readouts=[readout], grid=recipe.grids.get(readout))
     model.save(folder)
     return model
+
+
+def _sample(name: str, n_particles: tuple[int, int] | None) -> Sample:
+    """The sample of a name, with other numbers of particles where they are given."""
+    found = sample(name)
+    return found if n_particles is None else replace(found, n_particles=n_particles)

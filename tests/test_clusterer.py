@@ -12,6 +12,7 @@ from sklearn.cluster import DBSCAN
 from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.losses import SupCon
 from cmlflow.readouts import Density
+from cmlflow.reassignment import reassign
 
 SMALL = {"dim": 4, "k": 6, "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
 
@@ -231,6 +232,22 @@ def test_save_and_load(trained, tmp_path):
             np.testing.assert_array_equal(a, b)
         for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_reassignment_is_learned_saved_and_applied(tmp_path):
+    train, events = blobs(12, seed=1), blobs(3, seed=5)
+    settings = SMALL | {"scaling": "projective"}
+    model = MetricClusterer(head="prototype", readout="clue", reassign=True, **settings).fit(train)
+    model.save(tmp_path / "model")
+    loaded = MetricClusterer.load(tmp_path / "model")
+    for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
+        np.testing.assert_array_equal(a, b)
+    z = model.transform(events)
+    without = loaded.set_params(reassign=False).predict(events)
+    for e, points, a, b in zip(events, z, model.predict(events), without, strict=True):
+        np.testing.assert_array_equal(a, reassign(model.profile_, e, points, b))
+        order, other = permuted(e)
+        assert same_clusters(model.predict([other])[0], a[order])
 
 
 def test_thresholds_are_saved(model, tmp_path):

@@ -17,6 +17,7 @@ from torch import Tensor
 from cmlflow.losses.condensation import Condensation, condensation_loss
 from cmlflow.losses.margin import Margin, margin_loss
 from cmlflow.losses.metric_learning import MetricLearning
+from cmlflow.losses.prototype import Prototype, prototype_loss
 from cmlflow.losses.supcon import SupCon, supcon_loss
 
 
@@ -28,7 +29,7 @@ class Loss(Protocol):
     ) -> dict[str, Tensor]: ...
 
 
-LOSSES = {"supcon": SupCon, "oc": Condensation, "margin": Margin}
+LOSSES = {"supcon": SupCon, "oc": Condensation, "margin": Margin, "prototype": Prototype}
 
 __all__ = [
     "LOSSES",
@@ -36,8 +37,10 @@ __all__ = [
     "Loss",
     "Margin",
     "MetricLearning",
+    "Prototype",
     "SupCon",
     "condensation_loss",
     "margin_loss",
+    "prototype_loss",
     "supcon_loss",
 ]
