@@ -6,7 +6,7 @@ CPU core, the `paper` recipes follow arXiv:2603.23356 and want a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ READOUTS_TO_TUNE = {
     "oc": ("condensation", "density", "clue", "ward", "hdbscan"),
     "prototype": ("clue", "density", "hdbscan"),
 }
-GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # lengths of the prototype embedding, densities in MIP
+GRIDS: dict[str, dict[str, Sequence[float]]] = {  # lengths of the prototype embedding, densities in MIP
     "clue": {
         "density_radius": (0.05, 0.1, 0.2, 0.4),
         "link_distance": (0.15, 0.22, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.1),
@@ -59,7 +59,7 @@ class Recipe:
     seed: int = 1
     train_particles: tuple[int, int] | None = None
     tuning_particles: tuple[int, int] | None = None
-    grids: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
+    grids: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)
 
 
 def compact(kind: str, head: str) -> Recipe:
@@ -91,9 +91,10 @@ def compact(kind: str, head: str) -> Recipe:
 def best(kind: str) -> Recipe:
     """What ablation at equal training time has found better than `compact`: same network, showers and schedule.
 
-    Inputs projected along lines to the origin, an embedding of 4 coordinates that begins as the slopes x/z and y/z of
-    the hits, the prototype loss, CLUE for the clusters and, for electrons, a learned shower profile for the hits between
-    them (pions have no common profile: it did not help there). The thresholds are lengths and energies and are tuned on events of 2-15 particles.
+    Inputs projected along lines to the origin; an embedding of 4 coordinates that begins as the slopes x/z and y/z of
+    the hits; the prototype loss; CLUE for the clusters, with lengths and energies as thresholds, tuned on events of
+    2-15 particles. For electrons, a learned shower profile then reassigns the hits between clusters; pions are too
+    irregular for one, and it did not help there.
     """
     return Recipe(
         name=f"compact-{kind}-best",

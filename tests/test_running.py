@@ -1,0 +1,46 @@
+"""Recipes and what runs them."""
+
+from dataclasses import replace
+
+import pytest
+
+from cmlflow import MetricClusterer
+from cmlflow.readouts import build_readout
+from cmlflow.recipes import RECIPES, recipe
+from cmlflow.running import run_recipe
+from cmlflow.simulation import SAMPLES
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_name_what_there_is(name):
+    r = recipe(name)
+    assert r.name == name
+    assert {r.sample, f"{r.sample}-validation", f"{r.sample}-tuning"} <= SAMPLES.keys()
+    model = MetricClusterer(**r.parameters)
+    assert model.readout == r.readouts[0]
+    for readout, grid in r.grids.items():
+        assert readout in r.readouts
+        assert grid.keys() <= build_readout(readout).get_params().keys()
+
+
+@pytest.mark.parametrize("kind", ["em", "had", "mixed"])
+def test_best_has_the_events_and_schedule_it_is_compared_with(kind):
+    best, compact = recipe(f"compact-{kind}-best"), recipe(f"compact-{kind}-supcon")
+    assert (best.sample, best.n_events, best.seed) == (compact.sample, compact.n_events, compact.seed)
+    for name in ("max_epochs", "batch_size", "learning_rate", "schedule", "gradient_clip"):
+        assert best.parameters[name] == compact.parameters[name]
+
+
+def test_best_from_recipe_to_folder(tmp_path):
+    small = replace(recipe("compact-em-best"), n_events=3, n_validation=1, n_tuning=2, tuning_particles=(2, 3))
+    small = replace(small, readouts=("clue",))
+    model = run_recipe(small, tmp_path / "run", max_epochs=1, reassign=False)
+    thresholds = MetricClusterer.load(tmp_path / "run").thresholds_
+    assert thresholds == model.thresholds_
+    for name, values in small.grids["clue"].items():
+        assert thresholds["clue"][name] in values
+
+
+def test_unknown_recipe():
+    with pytest.raises(ValueError, match="compact-em-best"):
+        recipe("compact-em-worst")
