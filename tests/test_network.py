@@ -41,7 +41,7 @@ def test_heads_start_from_the_same_backbone():
 
 
 def test_wrong_names():
-    with pytest.raises(ValueError, match=r"head is 'triplet', expected one of \['margin', 'oc', 'supcon'\]"):
+    with pytest.raises(ValueError, match=r"head is 'triplet', expected one of \['margin', 'oc', 'prototype', 'supcon'\]"):
         build_network("triplet")
     with pytest.raises(ValueError, match="scaling is 'log'"):
         build_network(scaling="log")

@@ -57,5 +57,5 @@ def test_part_of_the_state(name):
 
 
 def test_wrong_name():
-    with pytest.raises(ValueError, match=r"scaling is 'log', expected one of \('raw', 'hgcal', 'standard'\)"):
+    with pytest.raises(ValueError, match=r"scaling is 'log', expected one of \('raw', 'hgcal', 'projective', 'standard'\)"):
         InputScaling("log")
