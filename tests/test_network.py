@@ -41,7 +41,8 @@ def test_heads_start_from_the_same_backbone():
 
 
 def test_wrong_names():
-    with pytest.raises(ValueError, match=r"head is 'triplet', expected one of \['margin', 'oc', 'supcon'\]"):
+    names = r"\['margin', 'oc', 'prototype', 'supcon'\]"
+    with pytest.raises(ValueError, match=f"head is 'triplet', expected one of {names}"):
         build_network("triplet")
     with pytest.raises(ValueError, match="scaling is 'log'"):
         build_network(scaling="log")

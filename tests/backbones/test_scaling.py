@@ -57,5 +57,6 @@ def test_part_of_the_state(name):
 
 
 def test_wrong_name():
-    with pytest.raises(ValueError, match=r"scaling is 'log', expected one of \('raw', 'hgcal', 'standard'\)"):
+    names = r"\('raw', 'hgcal', 'projective', 'standard'\)"
+    with pytest.raises(ValueError, match=f"scaling is 'log', expected one of {names}"):
         InputScaling("log")
