@@ -16,7 +16,7 @@ from cmlflow.event import Event, as_events
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import find_model, read_model, write_model
-from cmlflow.network import Network, build_network
+from cmlflow.network import Network, Slopes, build_network
 from cmlflow.readouts import Condensation, build_readout
 from cmlflow.reassignment import ShowerProfile, fit_profile, reassign
 from cmlflow.sampling import collate
@@ -33,9 +33,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    head : {"supcon", "margin", "prototype", "oc"}, default="supcon"
+    head : {"supcon", "margin", "prototype", "oc", "slopes"}, default="supcon"
         What the network is trained with: supervised contrastive loss, margin loss, prototype loss on slopes with
-        learned offsets, or object condensation.
+        learned offsets, or object condensation. ``"slopes"`` stands for no network, the slopes x/z and y/z alone.
     readout : str or readout, default="density"
         How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
         was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
@@ -170,26 +170,25 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         held_out = None if validation is None else as_events(validation)
         if self.select == "physics" and not held_out:
             raise ValueError("select='physics' needs a validation sample")
-        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
-        names += ["hits_per_batch", "precision", "augment"]
-        config = TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
         build_readout(self.readout)  # a wrong name is better known before training than after
         network = self._new_network()
-        _fit_scaling(network, sample)
         self.network_, self.profile_ = network, None
         self.thresholds_ = {}
-        self.history_: History | None = train(
-            network,
-            self._make_loss(),
-            sample,
-            held_out,
-            config,
-            folder=folder,
-            score=self._physics_score(held_out) if self.select == "physics" and held_out else None,
-            device=self.device,
-            progress=self.verbose,
-            tensorboard=tensorboard,
-        )
+        self.history_: History | None = None
+        if isinstance(network, Network):
+            _fit_scaling(network, sample)
+            self.history_ = train(
+                network,
+                self._make_loss(),
+                sample,
+                held_out,
+                self._training_config(),
+                folder=folder,
+                score=self._physics_score(held_out) if self.select == "physics" and held_out else None,
+                device=self.device,
+                progress=self.verbose,
+                tensorboard=tensorboard,
+            )
         if self.reassign:
             some = [sample[i] for i in range(min(SAMPLE_FOR_PROFILE, len(sample)))]
             self.profile_ = fit_profile(some, self.transform(some), seed=self.random_state)
@@ -335,7 +334,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         model.network_, model.profile_, model.thresholds_, model.history_ = network, profile, thresholds, None
         return model
 
-    def _new_network(self) -> Network:
+    def _training_config(self) -> TrainingConfig:
+        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
+        names += ["hits_per_batch", "precision", "augment"]
+        return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
+
+    def _new_network(self) -> Network | Slopes:
+        if self.head == "slopes":
+            return Slopes()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             return build_network(self.head, self.dim, self.k, self.scaling, self.dropout)

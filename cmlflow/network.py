@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cmlflow.backbones import EdgeConvBackbone
+from cmlflow.backbones.scaling import slopes
 from cmlflow.heads import HEADS
+from cmlflow.heads.offset import SLOPE_UNIT
 
 
 class Network(nn.Module):
@@ -63,3 +65,11 @@ def build_network(
         raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
     backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout)
     return Network(backbone, HEADS[head](backbone.out_features, dim))
+
+
+class Slopes(nn.Module):
+    """No network: x/z and y/z of every hit in the unit of `OffsetHead`. What a learned embedding has to beat."""
+
+    def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
+        """Hits of shape (N, 5) to ``{"embedding": (N, 2)}``."""
+        return {"embedding": slopes(x) / SLOPE_UNIT}

@@ -7,13 +7,14 @@ CPU core, the `paper` recipes follow arXiv:2603.23356 and want a GPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 READOUTS_TO_TUNE = {
     "supcon": ("density", "clue", "ward", "hdbscan"),
     "oc": ("condensation", "density", "clue", "ward", "hdbscan"),
     "prototype": ("clue", "density", "hdbscan"),
+    "slopes": ("clue", "density", "hdbscan"),
 }
 GRIDS: dict[str, dict[str, Sequence[float]]] = {  # lengths of the prototype embedding, densities in MIP
     "clue": {
@@ -127,6 +128,14 @@ def best(kind: str) -> Recipe:
     )
 
 
+def slopes(kind: str) -> Recipe:
+    """What `best` starts from, without a network: the slopes x/z, y/z read by CLUE and tuned in the same way."""
+    parameters = {"head": "slopes", "readout": "clue", "dim": 2, "reassign": kind == "em"}
+    return replace(
+        best(kind), name=f"compact-{kind}-slopes", parameters=parameters, readouts=READOUTS_TO_TUNE["slopes"]
+    )
+
+
 def paper(kind: str, head: str) -> Recipe:
     """Sizes, inputs and optimiser of arXiv:2603.23356, sections III.1 and III.2: 100 epochs, for a GPU.
 
@@ -175,6 +184,7 @@ def _recipes() -> dict[str, Callable[[], Recipe]]:
     out: dict[str, Callable[[], Recipe]] = {}
     for kind in ("em", "had", "mixed"):
         out[f"compact-{kind}-best"] = lambda kind=kind: best(kind)  # type: ignore[misc]
+        out[f"compact-{kind}-slopes"] = lambda kind=kind: slopes(kind)  # type: ignore[misc]
     for head in ("supcon", "oc"):
         out[f"smoke-{head}"] = lambda head=head: smoke(head)  # type: ignore[misc]
         for kind in ("em", "had", "mixed"):

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from cmlflow.backbones.scaling import slopes
 
 
+SLOPE_UNIT = 0.01  # slope that makes one unit of length: 3.5 cm at z = 350 cm, about a Moliere radius
+
+
 class OffsetHead(nn.Module):
     """Slopes x/z, y/z in units of `scale`, then zeros, plus a linear map of the features: `dim` coordinates.
 
@@ -22,7 +25,7 @@ class OffsetHead(nn.Module):
     dim : int, default=4
         Dimension D of the embedding, at least 2.
     scale : float, default=0.01
-        Slope that makes one unit of length: 3.5 cm at z = 350 cm, about a Moliere radius.
+        Slope that makes one unit of length.
 
     References
     ----------
@@ -32,7 +35,7 @@ class OffsetHead(nn.Module):
 
     uses_points = True
 
-    def __init__(self, in_features: int, dim: int = 4, scale: float = 0.01) -> None:
+    def __init__(self, in_features: int, dim: int = 4, scale: float = SLOPE_UNIT) -> None:
         super().__init__()
         if dim < 2:
             raise ValueError(f"dim is {dim}, expected 2 or more with the offset head")

@@ -36,7 +36,7 @@ class System:
 
 
 SYSTEMS: dict[str, System] = {
-    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", own=True))
+    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", own=True), System("slopes", "slopes, no network", own=True))
 }
 
 
