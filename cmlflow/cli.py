@@ -170,7 +170,7 @@ def _physics(options: argparse.Namespace) -> None:
 
     usual: dict[str, Any] = {"kinds": KINDS, "dims": (16, 4), "seeds": (1, 2, 3)}
     if options.quick:
-        usual |= {"kinds": ("em", "mixed"), "dims": (16,), "seeds": (1,)}
+        usual |= {"kinds": ("em",), "dims": (16,), "seeds": (1,)}
     settings = {name: getattr(options, name) or value for name, value in usual.items()}
     names = ("systems", "models", "train", "again", "library", "device")
     settings |= {name: getattr(options, name) for name in names} | {"run": not options.report_only}

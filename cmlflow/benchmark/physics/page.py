@@ -17,6 +17,7 @@ from cmlflow.plots.page import figure_html
 from cmlflow.recipes import RECIPES
 from cmlflow.report import Section, text, write_report
 
+GOALS = {HOLDS: "met", FAILS: "not met", OPEN: "within the interval", NOT_RUN: NOT_RUN}
 MIXED = "mixed"
 CLASSES = {HOLDS: "holds", FAILS: "fails", OPEN: "open", NOT_RUN: "absent"}
 
@@ -134,12 +135,12 @@ def _evidence(name: str, tests: Sequence[Mapping[str, str]]) -> str:
     return f"<p><b>{escape(name)}</b>: {held} of {len(run)} tests hold</p><ul>{lines}{more}</ul>"
 
 
-def _badge(verdict: str) -> str:
-    return f'<span class="verdict {CLASSES[verdict]}">{escape(verdict)}</span>'
+def _badge(verdict: str, said: str = "") -> str:
+    return f'<span class="verdict {CLASSES[verdict]}">{escape(said or verdict)}</span>'
 
 
 def _met(met: bool | None) -> str:
-    return "" if met is None else "values met" if met else "values not met"
+    return "" if met is None else "met by the values" if met else "not met by the values"
 
 
 def _verdict_count(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -170,15 +171,16 @@ def _best(r: Results, goals: Sequence[Mapping[str, Any]]) -> list[str]:
     wide = f"native{WIDE}"
     each = [("same tuning", wide, wide), ("SupCon as in the paper", wide, "native")]
     items = "".join(
-        f"<details><summary>{_badge(g['verdict'])} {escape(g['goal'])} <small>{_met(g['met'])}</small></summary><ul>"
+        f"<details><summary>{_badge(g['verdict'], GOALS[g['verdict']])} {escape(g['goal'])} "
+        f"<small>{_met(g['met'])}</small></summary><ul>"
         + "".join(f"<li>{escape(e)}</li>" for e in g["evidence"])
         + "</ul></details>"
         for g in goals
     )
     return [
+        text(NOTES["best"].format(*r.size.wide), "note"),
         "<h3>Goals</h3>",
         items,
-        text(NOTES["best"].format(*r.size.wide), "note"),
         "<h3>Each with its own readout</h3>",
         *(tables.readout_table(r, *pair, two, ("native", wide)) for pair in pairs),
         tables.difference_table(r, "best", "supcon", each),

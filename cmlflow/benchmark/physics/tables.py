@@ -104,7 +104,10 @@ def table_3(r: Results) -> str:
     """Dimension of the embedding, mixed model on mixed events with the spectrum of training."""
     rows = []
     for system in r.systems:
-        for dim in sorted({c.dim for c in r.cells if (c.kind, c.system) == ("mixed", system)}, reverse=True):
+        dims = {c.dim for c in r.cells if (c.kind, c.system) == ("mixed", system)} or {
+            d for s, d, _ in TABLE_3 if s == system
+        }
+        for dim in sorted(dims, reverse=True):
             for readout in ("ward", "native"):
                 query = [
                     Query("mixed", system, "mixed", f, readout=readout, dim=dim)

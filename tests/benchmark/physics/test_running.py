@@ -162,8 +162,9 @@ def test_figures_show_every_curve_that_was_run_and_say_what_was_not(results, mak
     assert all("not run" in [t.get_text() for t in ax.texts] for ax in empty.axes)
 
 
-def test_figures_by_number_and_energy_have_intervals_and_seeds(results):
-    found = figures_of(results)
+def test_figures_by_number_and_energy_have_intervals_and_seeds(make, matrix, size):
+    some = [c for c in matrix if c.system == "oc"]
+    found = figures_of(make(some, replace(size, bootstrap=10), {"oc": "poor"}))
     one = next(f for f in found if f.get("particles") == 15 and f["system"] == "oc" and f.get("readout") == "ward")
     assert one["purity"]["low"] < one["purity"]["value"] < one["purity"]["high"]
     assert set(one["purity"]["seeds"]) == {"1", "2"}
