@@ -250,6 +250,18 @@ def test_reassignment_is_learned_saved_and_applied(tmp_path):
         assert same_clusters(model.predict([other])[0], a[order])
 
 
+def test_slopes_need_no_training(tmp_path):
+    events = blobs(3, seed=5)
+    model = MetricClusterer(head="slopes", readout="clue").fit(events)
+    for e, z in zip(events, model.transform(events), strict=True):
+        np.testing.assert_allclose(z, e.position[:, :2] / e.position[:, 2:] / 0.01, rtol=1e-6)
+    model.tune(events, grid={"link_distance": [0.3, 0.6, 1.2]})
+    model.save(tmp_path / "slopes")
+    loaded = MetricClusterer.load(tmp_path / "slopes")
+    for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_thresholds_are_saved(model, tmp_path):
     model.tune(blobs(3, seed=8), readouts=["density", "ward"])
     model.save(tmp_path)

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from cmlflow.backbones.scaling import slopes
 
-
 SLOPE_UNIT = 0.01  # slope that makes one unit of length: 3.5 cm at z = 350 cm, about a Moliere radius
 
 

@@ -14,7 +14,7 @@ from cmlflow.benchmark.physics.matrix import SYSTEMS, datasets, training_range
 from cmlflow.benchmark.physics.results import Estimate, Query, Results
 from cmlflow.benchmark.physics.tables import dataset_title, readout_title
 
-COLOURS = {"supcon": "#0072b2", "oc": "#d55e00", "best": "#009e73"}
+COLOURS = {"supcon": "#0072b2", "oc": "#d55e00", "best": "#009e73", "slopes": "#999999"}
 LOOKS = {"native": ("o", "-"), "ward": ("s", "--")}
 WIDTH = 13.0
 AXES = {

@@ -36,7 +36,13 @@ class System:
 
 
 SYSTEMS: dict[str, System] = {
-    s.name: s for s in (System("supcon", "SupCon"), System("oc", "OC"), System("best", "best", own=True), System("slopes", "slopes, no network", own=True))
+    s.name: s
+    for s in (
+        System("supcon", "SupCon"),
+        System("oc", "OC"),
+        System("best", "best", own=True),
+        System("slopes", "slopes, no network", own=True),
+    )
 }
 
 
@@ -234,7 +240,7 @@ def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
     best = recipe_name(size, cell.kind, "best")
     names = [native_readout(size, cell.kind, cell.system).removesuffix(WIDE)]
     names += base.readouts if SYSTEMS[cell.system].own else COMMON_READOUTS
-    if cell.system in ("supcon", "best") and best in RECIPES:
+    if (cell.system == "supcon" or SYSTEMS[cell.system].own) and best in RECIPES:
         names += [name for name in recipe(best).readouts if name != "condensation"]
         names += [name + WIDE for name in dict.fromkeys(names)]
     return tuple(dict.fromkeys(names))

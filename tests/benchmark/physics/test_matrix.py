@@ -11,7 +11,7 @@ from cmlflow.benchmark.physics.matrix import SIZES, Cell, cells, readouts_of, re
 from cmlflow.benchmark.physics.models import given_models
 from cmlflow.benchmark.physics.testing import score
 from cmlflow.network import build_network
-from cmlflow.recipes import RECIPES, recipe
+from cmlflow.recipes import recipe
 from cmlflow.simulation import SAMPLES, SPLITS
 
 COMPACT, PAPER = SIZES["compact"], SIZES["paper"]
@@ -62,23 +62,14 @@ def test_own_readout_comes_first_and_all_are_offered_the_common_ones():
     assert readouts_of(COMPACT, Cell("em", "oc", 4, 1)) == readouts_of(COMPACT, Cell("em", "oc", 16, 1))
 
 
-@pytest.fixture
-def with_best(monkeypatch):
-    usual = recipe("compact-em-supcon")
-    parameters = usual.parameters | {"readout": "clue", "dim": 4}
-    best = replace(usual, name="compact-em-best", parameters=parameters, readouts=("clue", "density"))
-    monkeypatch.setitem(RECIPES, "compact-em-best", lambda: best)
-
-
-@pytest.mark.usefixtures("with_best")
-def test_best_takes_part_as_soon_as_it_has_a_recipe():
+def test_best_has_its_own_dimension_and_shares_its_readouts_with_supcon():
     assert "best" in m.available_systems(COMPACT, ["em"])
     found = cells(COMPACT, ["em", "had"], ["supcon", "best"], [16, 8], [1])
-    assert [c for c in found if c.system == "best"] == [Cell("em", "best", 4, 1)]  # its own dimension, once
+    assert [c for c in found if c.system == "best"] == [Cell("em", "best", 4, 1), Cell("had", "best", 4, 1)]
     assert sum(c.system == "supcon" for c in found) == 4
     assert recipe_of(COMPACT, Cell("em", "best", 4, 1)).parameters["dim"] == 4
     best, paper = (readouts_of(COMPACT, Cell("em", s, 4, 1)) for s in ("best", "supcon"))
-    assert best == ("clue", "density", "clue@wide", "density@wide")
+    assert best == ("clue", "density", "hdbscan", "clue@wide", "density@wide", "hdbscan@wide")
     assert set(best) <= set(paper)
     assert set(readouts_of(COMPACT, Cell("em", "oc", 16, 1))) == {"condensation", "ward", "clue", "hdbscan"}
 
