@@ -130,8 +130,10 @@ class Inputs:
             return self._network("supcon")
         from cmlflow.clusterer import MetricClusterer
 
-        network: Network = MetricClusterer.load(self.model).network_.to(self.device).eval()
-        return network
+        network = MetricClusterer.load(self.model).network_
+        if not isinstance(network, Network):
+            raise ValueError(f"model: {self.model} has no network to time")
+        return network.to(self.device).eval()
 
     def _outputs(self, n_hits: int) -> tuple[Tensor, Tensor]:
         network = self.trained()
