@@ -174,7 +174,7 @@ class MltreeEvents(BlockEvents):
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         of = place[where.reshape(-1)]
-        return Merged(cell[order], np.bincount(of, energy, len(cell)), of)
+        return Merged(cell[order], np.bincount(of, energy, len(cell)).astype(np.float64), of)
 
     def _event(self, arrays: dict[str, Any], i: int, entry: int) -> Event:
         cells = self.merged(arrays, i)

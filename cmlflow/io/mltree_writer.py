@@ -86,7 +86,10 @@ class _Writer:
 
     def __init__(self, file: Any, beam: str, gev_per_unit: float | None) -> None:
         eta_phi(np.zeros((0, 3)), beam)  # refuses an unknown beam before anything is written
-        self._file, self._beam, self._unit = file, beam, gev_per_unit
+        if gev_per_unit is not None and not gev_per_unit > 0:
+            raise ValueError(f"gev_per_unit is {gev_per_unit}, expected a positive number of GeV")
+        self._file, self._beam = file, beam
+        self._asked, self._unit = gev_per_unit, 1.0
         self._kept: list[tuple[Event, IntArray, IntArray, Array]] = []
         self._tree: Any = None
         self._layers: dict[str, int] = {}
@@ -108,9 +111,9 @@ class _Writer:
             self._flush()
 
     def _flush(self) -> None:
-        if self._unit is None:
-            self._unit = MIP_GEV if (self._detector or "").startswith("hgcal") else 1.0
         if self._tree is None:
+            own = MIP_GEV if (self._detector or "").startswith("hgcal") else 1.0
+            self._unit = own if self._asked is None else self._asked
             tracks = [event.tracks for event, *_ in self._kept]
             counts = [0 if t is None or t.crossing is None else t.crossing.shape[1] for t in tracks]
             self._layers = layer_names(self._detector, max(counts, default=0))
