@@ -92,7 +92,7 @@ def _entries(crossing: Array, eta: Array, phi: Array) -> Array:
     """The crossing nearest to the origin; without any, where a straight line meets EMB1 or EME1."""
     straight = np.stack([crossing_point(eta, phi, ATLAS_LAYERS[name]) for name in ("EMB1", "EME1")], axis=1)
     far = np.full(crossing.shape[:2], np.inf)
-    known: NDArray[np.bool_] = np.isfinite(crossing).all(axis=2)
+    known = ~np.isnan(crossing[:, :, 0])
     far[known] = (crossing[known] ** 2).sum(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         inner = np.nanargmin((straight**2).sum(axis=2), axis=1) if len(eta) else np.zeros(0, np.int64)
@@ -139,7 +139,7 @@ def track_columns(
     if t is not None:
         points[:, 0] = t.entry
         if t.crossing is not None:
-            lost: NDArray[np.bool_] = np.isfinite(t.crossing).all(axis=2)
+            lost = ~np.isnan(t.crossing[:, :, 0])
             lost[:, [k - 1 for k in layers.values() if 0 < k <= lost.shape[1]]] = False
             if lost.any():
                 j, layer = (int(v) for v in np.argwhere(lost)[0])

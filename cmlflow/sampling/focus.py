@@ -91,7 +91,7 @@ def reference_points(tracks: Tracks, layers: Sequence[int] = LAYERS) -> FloatArr
         for layer in reversed(layers):
             if not 1 <= layer <= tracks.crossing.shape[1]:
                 continue
-            crossed = np.isfinite(tracks.crossing[:, layer - 1]).all(axis=1)
+            crossed = ~np.isnan(tracks.crossing[:, layer - 1, 0])
             out[crossed] = tracks.crossing[crossed, layer - 1]
     return out
 
@@ -225,7 +225,7 @@ def _track_points(tracks: Tracks) -> tuple[FloatArray, IntArray, IntArray]:
     entry, none = np.arange(n), np.zeros(0, np.int64)
     owner, layer, point = none, none, np.zeros((0, 3), np.float32)
     if tracks.crossing is not None:
-        crossed = np.isfinite(tracks.crossing).all(axis=2)
+        crossed = ~np.isnan(tracks.crossing[:, :, 0])
         owner, layer = np.nonzero(crossed)
         point = tracks.crossing[crossed]
         entry = np.flatnonzero(~crossed.any(axis=1))
@@ -242,8 +242,9 @@ def _truth(event: Event, particle: int, cell: IntArray) -> tuple[NDArray[np.floa
     d = event.deposits
     own = d.particle == particle
     hit = d.hit[own]
-    share = np.bincount(hit, event.fractions[own], event.n_hits)[cell]
-    return share, np.bincount(hit, d.energy[own], event.n_hits)[cell]
+    totals = (np.bincount(hit, w, event.n_hits).astype(np.float64) for w in (event.fractions[own], d.energy[own]))
+    share, deposit = (total[cell] for total in totals)
+    return share, deposit
 
 
 def _nearest(position: FloatArray, points: FloatArray) -> FloatArray:
