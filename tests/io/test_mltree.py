@@ -1,6 +1,7 @@
 """Reading files of the MLTree kind: a slow twin, a case by hand, and what is refused."""
 
 import math
+from typing import ClassVar
 
 import awkward as ak
 import numpy as np
@@ -94,6 +95,61 @@ def store(path, entries=None, geometry=None, drop=()):
             geometry = {n: v for n, v in geometry.items() if n not in drop}
             tree = file.mktree("CellGeo", {n: f"var * {v.dtype}" for n, v in geometry.items()})
             tree.extend({n: ak.unflatten(v, [len(v)]) for n, v in geometry.items()})
+
+
+def streamed(value, depth, kind):
+    """The bytes of a std::vector inside vectors as ROOT streams them: header of the outermost, sizes, values."""
+
+    def inner(v, depth):
+        if depth == 0:
+            return np.array(v, np.dtype(kind).newbyteorder(">")).tobytes()
+        return len(v).to_bytes(4, "big") + b"".join(inner(x, depth - 1) for x in v)
+
+    content = (9).to_bytes(2, "big") + inner(value, depth)
+    return (len(content) | 0x40000000).to_bytes(4, "big") + content
+
+
+class Vectors:
+    """Stands for the class name that a tree written by ROOT gives for its branches of nested vectors."""
+
+    types: ClassVar = {"i8": "long", "i4": "int", "f4": "float"}
+
+    def __new__(cls, branch, context, simplify):
+        depth, kind = BRANCHES[branch.name]
+        name = "vector<" * depth + cls.types[kind] + " >" * depth
+        how = {"outer_header": True, "inner_header": False, "string_header": False}
+        model = uproot.interpretation.identify.parse_typename(name, file=branch.file, **how)
+        return uproot.interpretation.objects.AsObjects(model, branch).simplify()
+
+    @staticmethod
+    def match_branch(branch, context, simplify):
+        return branch.name in BRANCHES and BRANCHES[branch.name][0] > 0
+
+
+def test_trees_of_nested_vectors_read_as_well(tmp_path, sample, monkeypatch):
+    """What std::vector branches of a TTree hold, streamed by hand, gives the same events as the RNTuple."""
+    entries, geometry = sample
+    store(tmp_path / "a.root", entries, geometry)
+    columns = {
+        n: np.array([e[n] for e in entries], kind)
+        if depth == 0
+        else [np.frombuffer(streamed(e[n], depth, kind), np.uint8) for e in entries]
+        for n, (depth, kind) in BRANCHES.items()
+    }
+    columns = {n: ak.Array(c) for n, c in columns.items()}
+    with uproot.recreate(tmp_path / "b.root") as file:
+        types = {n: "var * uint8" if depth else kind for n, (depth, kind) in BRANCHES.items()}
+        file.mktree("EventTree", types).extend(columns)
+    monkeypatch.setattr(uproot.interpretation.identify, "_registered_interpretations", {Vectors})
+    events = MltreeEvents(tmp_path / "b.root", geometry=tmp_path / "a.root", step_size=4)
+    assert events._handle.classname == "TTree"
+    assert events._handle["cluster_cell_hitsTruthE"].typename == "std::vector<std::vector<std::vector<float>>>"
+    for a, b in zip(read(tmp_path / "a.root"), events, strict=True):
+        for name in ("energy", "position", "layer", "particle_id"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        for group in ("deposits", "particles", "tracks"):
+            for x, y in zip(vars(getattr(a, group)).values(), vars(getattr(b, group)).values(), strict=True):
+                np.testing.assert_array_equal(x, y)
 
 
 def place(eta, phi, r_mm):
