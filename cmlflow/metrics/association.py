@@ -28,6 +28,8 @@ FIGURES = (*RATES, *(f"weighted_{name}" for name in RATES))
 def track_shares(event: Event) -> Array:
     """The part of each cell's deposited energy that is from the particle of each track.
 
+    Deposits of unknown particles (-1), such as noise, are part of the whole.
+
     Parameters
     ----------
     event : Event
@@ -56,7 +58,7 @@ def track_shares(event: Event) -> Array:
 def neutral_shares(event: Event) -> Array:
     """The part of each cell's deposited energy that is from particles without a track, shape (n_hits,), float64.
 
-    0 for cells without deposits, such as noise; deposits of unknown particles (-1) are no particle's.
+    0 for cells without deposits; deposits of unknown particles (-1), such as noise, are part of the whole and nobody's.
     """
     particle = _track_particles(event)
     d = event.deposits

@@ -38,8 +38,9 @@ class FocusSample:
     energy : ndarray of shape (n_points,), float32
         Of cells: the hit energy. Of tracks: the momentum [GeV].
     share : ndarray of shape (n_points,), float32
-        Of cells: the part of the deposited energy that is the focus track's particle's; 0 without deposits. nan for
-        tracks, and everywhere where the particle of the focus track is not known.
+        Of cells: the part of the deposited energy that is the focus track's particle's, deposits of unknown particles
+        (noise) being part of the whole; 0 without deposits. nan for tracks, and everywhere where the particle of the
+        focus track is not known.
     deposit : ndarray of shape (n_points,), float32
         Of cells: the energy that the particle left there, in the unit of the hit energies; nan as for `share`.
     layer : ndarray of shape (n_points,), int64
