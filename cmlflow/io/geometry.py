@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +27,7 @@ class CellGeometry:
 
     Attributes
     ----------
-    cell : ndarray of shape (n_cells,), int64 or uint64
+    cell : ndarray of shape (n_cells,), int64
         Number of the cell (`cell_geo_ID`), each once.
     position : ndarray of shape (n_cells, 3), float64 [cm]
     layer : ndarray of shape (n_cells,), int64
@@ -37,7 +36,7 @@ class CellGeometry:
         Noise; nan where the file does not give it.
     """
 
-    cell: NDArray[Any]
+    cell: IntArray
     position: NDArray[np.float64]
     layer: IntArray
     sigma: NDArray[np.float64]
@@ -50,7 +49,7 @@ class CellGeometry:
         ValueError
             Names the first cell that is not in the geometry.
         """
-        wanted = np.asarray(cell)
+        wanted = np.asarray(cell).astype(np.int64)
         if not len(self.cell):
             row = np.zeros(len(wanted), np.int64)
             found = np.zeros(len(wanted), np.bool_)
@@ -84,6 +83,7 @@ def read_geometry(path: Path) -> CellGeometry:
     columns = read_jagged(path, tree, names, 0, 1)
     check_counts(path, 0, columns)
     values = {name: column[0] for name, column in columns.items()}
+    values["cell_geo_ID"] = values["cell_geo_ID"].astype(np.int64)  # events may have them signed, or not
     order = np.argsort(values["cell_geo_ID"], kind="stable")
     values = {name: value[order] for name, value in values.items()}
     cell = values["cell_geo_ID"]

@@ -223,7 +223,7 @@ class MltreeEvents(BlockEvents):
 
 
 def read_mltree_labels(path: PathLike) -> list[IntArray]:
-    """Labels of the cells by their topo-clusters, in the order of the hits of `MltreeEvents`.
+    """Labels of the cells by their topo-clusters, in the order of the hits of `MltreeEvents` with its defaults.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """From events to what the network is fed: batches within a hit budget, augmentation, splits by event, focus samples."""
 
 from cmlflow.sampling.batches import Batch, collate, pack
-from cmlflow.sampling.focus import FocusSample, all_focus_samples, focus_samples
+from cmlflow.sampling.focus import FocusSample, all_focus_samples, focus_samples, track_distances
 from cmlflow.sampling.focus_file import FocusFile, write_focus
 from cmlflow.sampling.padding import PaddedSamples, padded
 from cmlflow.sampling.split import hashed_part, split_events
@@ -20,5 +20,6 @@ __all__ = [
     "pack",
     "padded",
     "split_events",
+    "track_distances",
     "write_focus",
 ]

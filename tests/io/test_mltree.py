@@ -274,6 +274,22 @@ def test_geometry_is_matched_by_number_and_not_by_order(tmp_path, sample):
         read(tmp_path / "c.root")[0]
 
 
+def test_long_numbers_signed_or_not(tmp_path, sample):
+    """Beyond 2^53, where a comparison in floating point would take neighbours for each other."""
+    entries, geometry = sample
+    store(tmp_path / "a.root", entries, geometry)
+    numbers = {int(c): 2**60 + i for i, c in enumerate(geometry["cell_geo_ID"])}
+    for e in entries:
+        e["cluster_cell_ID"] = [[numbers[c] for c in cluster] for cluster in e["cluster_cell_ID"]]
+    geometry["cell_geo_ID"] = np.array(list(numbers.values()), np.uint64)
+    store(tmp_path / "b.root", entries, geometry)
+    for a, b in zip(read(tmp_path / "a.root"), read(tmp_path / "b.root"), strict=True):
+        np.testing.assert_array_equal(a.position, b.position)
+    cells = MltreeEvents(tmp_path / "b.root").geometry
+    np.testing.assert_array_equal(cells.sigma, geometry["cell_geo_sigma"])
+    np.testing.assert_array_equal(cells.rows(cells.cell[::-1]), np.arange(60)[::-1])
+
+
 def test_files_without_truth_or_tracks(tmp_path, sample):
     entries, geometry = sample
     truth = [name for name in BRANCHES if "ruth" in name]

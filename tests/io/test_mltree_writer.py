@@ -112,7 +112,7 @@ def check_same(a, b, places=1e-4):
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 9), st.integers(0, 4), st.integers(1, 4)), max_size=4))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_round_trip_of_atlas_events(shapes):
     events = [atlas_event(*shape, number=i) for i, shape in enumerate(shapes)]
     with tempfile.TemporaryDirectory() as folder:

@@ -24,12 +24,7 @@ def event_of(cells, tracks, particle=None, number=3):
         places(cells),
         np.ones(len(cells)),
         particle_id=particle,
-        tracks=(
-            np.ones(n),
-            np.tile([1.0, 0, 0], (n, 1)),
-            places(tracks),
-            np.arange(n) if particle is not None else [-1] * n,
-        ),
+        tracks=(np.ones(n), np.tile([1.0, 0, 0], (n, 1)), places(tracks), own),
         number=number,
     )
 
