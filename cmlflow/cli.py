@@ -336,7 +336,9 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 def _reads_events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, help="file of events: .parquet or .root")
-    parser.add_argument("--format", choices=("parquet", "hgcaltb", "edm4hep"), help="where the file does not tell")
+    parser.add_argument(
+        "--format", choices=("parquet", "hgcaltb", "mltree", "edm4hep"), help="where the file does not tell"
+    )
 
 
 def _count(text: str) -> int:

@@ -18,6 +18,7 @@ __all__ = ["FORMATS", "FormatError", "read", "read_labels", "write"]
 FORMATS: dict[str, tuple[str, str, str | None, str | None]] = {
     "parquet": ("cmlflow.io.parquet", "ParquetEvents", "write_parquet", "read_parquet_labels"),
     "hgcaltb": ("cmlflow.io.hgcaltb", "HgcaltbEvents", "write_hgcaltb", "read_hgcaltb_labels"),
+    "mltree": ("cmlflow.io.mltree", "MltreeEvents", "write_mltree", "read_mltree_labels"),
     "edm4hep": ("cmlflow.io.edm4hep", "Edm4hepEvents", None, None),
 }
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".root": "root"}
@@ -30,11 +31,12 @@ def read(path: PathLike, format: str | None = None, **options: Any) -> EventStor
     Parameters
     ----------
     path : path-like
-    format : {"parquet", "hgcaltb", "edm4hep"}, optional
+    format : {"parquet", "hgcaltb", "mltree", "edm4hep"}, optional
         Told from the name of the file and the trees in it by default.
     **options
         Go to the reader: `cache` for all; `variant`, `threshold`, `primary_order`, `detector`, `step_size` for
-        `cmlflow.io.hgcaltb.HgcaltbEvents`; `collections`, `encoding`, `detector`, `step_size` for
+        `cmlflow.io.hgcaltb.HgcaltbEvents`; `geometry`, `negative`, `shared_truth`, `detector`, `step_size` for
+        `cmlflow.io.mltree.MltreeEvents`; `collections`, `encoding`, `detector`, `step_size` for
         `cmlflow.io.edm4hep.Edm4hepEvents`.
 
     Returns
@@ -69,6 +71,7 @@ def write(
     format: str | None = None,
     *,
     labels: Iterable[ArrayLike] | None = None,
+    **options: Any,
 ) -> None:
     """Write events to a file, which takes its place when all is written.
 
@@ -77,10 +80,12 @@ def write(
     events : iterable of Event
         Taken one by one, so that files larger than the memory can be written.
     path : path-like
-    format : {"parquet", "hgcaltb"}, optional
+    format : {"parquet", "hgcaltb", "mltree"}, optional
         Told from the name by default: ``.parquet`` keeps everything, ``.root`` is the merged variant of HGCALTBout.
     labels : iterable of array_like of shape (n_hits,), int, optional
         Cluster labels of each event to keep beside the hits, 0..C-1, -1 noise; `read_labels` gives them back.
+    **options
+        Go to the writer: `beam`, `gev_per_unit`, `fractions` for `cmlflow.io.mltree_writer.write_mltree`.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def write(
     module, _, writer, _ = _format(name)
     if writer is None:
         raise ValueError(f"format {name!r} is read only; these can be written: {', '.join(_writable())}")
-    getattr(import_module(module), writer)(events, path, labels)
+    getattr(import_module(module), writer)(events, path, labels, **options)
 
 
 def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
@@ -107,7 +112,7 @@ def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
     Parameters
     ----------
     path : path-like
-    format : {"parquet", "hgcaltb"}, optional
+    format : {"parquet", "hgcaltb", "mltree"}, optional
 
     Returns
     -------
@@ -156,7 +161,9 @@ def _told_from(file: Path) -> str:
         return "hgcaltb"
     if "events" in trees and trees & {"podio_metadata", "metadata"}:
         return "edm4hep"
+    if "EventTree" in trees:
+        return "mltree"
     raise FormatError(
-        f"{file} has the trees {', '.join(sorted(trees)) or '(none)'}; expected HGCALTBout (hgcaltb) or events with "
-        f"podio's metadata (edm4hep). Formats: {', '.join(FORMATS)}"
+        f"{file} has the trees {', '.join(sorted(trees)) or '(none)'}; expected HGCALTBout (hgcaltb), EventTree "
+        f"(mltree) or events with podio's metadata (edm4hep). Formats: {', '.join(FORMATS)}"
     )

@@ -1,12 +1,27 @@
-"""Figures of merit, numpy alone: embedding geometry, matching of clusters and particles, reconstruction, resolution.
+"""Figures of merit, numpy alone: embedding geometry, matching of clusters and particles, reconstruction, resolution,
+association of cells and tracks.
 
 A metric of one event takes that event's arrays (or tensors) and its truth, and returns a dict of floats, or arrays
 of shape (C, P) over clusters and particles. `cmlflow.evaluate` runs them over many events, with bootstrap intervals.
 """
 
+from cmlflow.metrics.association import (
+    association_counts,
+    association_metrics,
+    evaluate_association,
+    neutral_shares,
+    track_shares,
+)
 from cmlflow.metrics.embedding import embedding_metrics
 from cmlflow.metrics.intervals import Interval
 from cmlflow.metrics.matching import association_scores
+from cmlflow.metrics.neutral import (
+    barycentre_distance,
+    neutral_residual,
+    neutral_scores,
+    residual_figures,
+    residuals_by_energy,
+)
 from cmlflow.metrics.reconstruction import PRESETS, Preset, reconstruction_metrics
 from cmlflow.metrics.resolution import calibrated, particle_response, resolution, sigma_eff
 
@@ -14,11 +29,21 @@ __all__ = [
     "PRESETS",
     "Interval",
     "Preset",
+    "association_counts",
+    "association_metrics",
     "association_scores",
+    "barycentre_distance",
     "calibrated",
     "embedding_metrics",
+    "evaluate_association",
+    "neutral_residual",
+    "neutral_scores",
+    "neutral_shares",
     "particle_response",
     "reconstruction_metrics",
+    "residual_figures",
+    "residuals_by_energy",
     "resolution",
     "sigma_eff",
+    "track_shares",
 ]

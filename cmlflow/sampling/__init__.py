@@ -1,7 +1,25 @@
-"""From events to what the network is fed: batches within a hit budget, augmentation, splits by event."""
+"""From events to what the network is fed: batches within a hit budget, augmentation, splits by event, focus samples."""
 
 from cmlflow.sampling.batches import Batch, collate, pack
-from cmlflow.sampling.split import split_events
+from cmlflow.sampling.focus import FocusSample, all_focus_samples, focus_samples, track_distances
+from cmlflow.sampling.focus_file import FocusFile, write_focus
+from cmlflow.sampling.padding import PaddedSamples, padded
+from cmlflow.sampling.split import hashed_part, split_events
 from cmlflow.sampling.symmetry import grid_symmetry
 
-__all__ = ["Batch", "collate", "grid_symmetry", "pack", "split_events"]
+__all__ = [
+    "Batch",
+    "FocusFile",
+    "FocusSample",
+    "PaddedSamples",
+    "all_focus_samples",
+    "collate",
+    "focus_samples",
+    "grid_symmetry",
+    "hashed_part",
+    "pack",
+    "padded",
+    "split_events",
+    "track_distances",
+    "write_focus",
+]

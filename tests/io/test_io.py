@@ -8,7 +8,7 @@ import uproot
 from cmlflow.event import Event, EventStore
 from cmlflow.io import FormatError, read, read_labels, write
 
-EVENT = Event([[0, 0, 320]], [1.0])
+EVENT = Event([[1, 0, 320]], [1.0])
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.pq", "a.PARQUET", "a.root"])
@@ -19,7 +19,7 @@ def test_format_from_the_name(tmp_path, name):
     assert events[0].energy.tolist() == [1]
 
 
-@pytest.mark.parametrize("format", ["parquet", "hgcaltb"])
+@pytest.mark.parametrize("format", ["parquet", "hgcaltb", "mltree"])
 def test_format_from_the_content(tmp_path, format):
     write([EVENT], tmp_path / "a.data", format=format)
     assert len(read(tmp_path / "a.data")) == 1
@@ -28,17 +28,21 @@ def test_format_from_the_content(tmp_path, format):
 
 def test_formats_that_are_not_known(tmp_path):
     (tmp_path / "a.csv").write_text("x,y,z")
-    with pytest.raises(FormatError, match=r"a.csv: neither .* tells a format: parquet, hgcaltb, edm4hep"):
+    with pytest.raises(FormatError, match=r"a.csv: neither .* tells a format: parquet, hgcaltb, mltree, edm4hep"):
         read(tmp_path / "a.csv")
-    with pytest.raises(ValueError, match="format 'mltree' is not known, expected one of parquet, hgcaltb, edm4hep"):
-        read(tmp_path / "a.csv", format="mltree")
-    with pytest.raises(ValueError, match="'edm4hep' is read only; these can be written: parquet, hgcaltb"):
+    with pytest.raises(
+        ValueError, match="format 'csv' is not known, expected one of parquet, hgcaltb, mltree, edm4hep"
+    ):
+        read(tmp_path / "a.csv", format="csv")
+    with pytest.raises(ValueError, match="'edm4hep' is read only; these can be written: parquet, hgcaltb, mltree"):
         write([EVENT], tmp_path / "b.root", format="edm4hep")
-    with pytest.raises(ValueError, match=r"b.csv: the name tells no format; give format= one of parquet, hgcaltb"):
+    with pytest.raises(
+        ValueError, match=r"b.csv: the name tells no format; give format= one of parquet, hgcaltb, mltree"
+    ):
         write([EVENT], tmp_path / "b.csv")
     with uproot.recreate(tmp_path / "c.root") as file:
-        file.mktree("EventTree", {"eventNumber": "i4"})
-    with pytest.raises(FormatError, match=r"c.root has the trees EventTree; expected HGCALTBout .*edm4hep"):
+        file.mktree("Events", {"eventNumber": "i4"})
+    with pytest.raises(FormatError, match=r"c.root has the trees Events; expected HGCALTBout .*mltree.*edm4hep"):
         read(tmp_path / "c.root")
 
 

@@ -1,0 +1,69 @@
+"""Calorimeter layers of ATLAS: their numbers, and the surfaces at which MLTree files give the crossings of tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.coordinates import from_eta_phi
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Where a layer is crossed: a cylinder about the beam, or a pair of planes across it.
+
+    Attributes
+    ----------
+    number : int
+        The layer's number in ATLAS (`cell_geo_sampling`).
+    fixed : {"r", "z"}
+        What the surface has in common: the distance from the beam, or \\|z\\|.
+    at : float [cm]
+    """
+
+    number: int
+    fixed: Literal["r", "z"]
+    at: float
+
+
+def _family(name: str, first: int, begin: int, fixed: Literal["r", "z"], *at_mm: float) -> dict[str, Surface]:
+    return {f"{name}{begin + i}": Surface(first + i, fixed, mm / 10) for i, mm in enumerate(at_mm)}
+
+
+ATLAS_LAYERS: dict[str, Surface] = {
+    **_family("EMB", 1, 1, "r", 1532.18, 1723.89, 1923.02),
+    **_family("EME", 5, 1, "z", 3790.03, 3983.68, 4195.84),
+    **_family("HEC", 8, 0, "z", 4461.25, 4869.5, 5424.5, 5905.0),
+    **_family("TileBar", 12, 0, "r", 2450.0, 2995.0, 3630.0),
+    **_family("TileGap", 15, 1, "r", 3215.0, 3630.0, 2246.5),
+    **_family("TileExt", 18, 0, "r", 2450.0, 2870.0, 3480.0),
+}
+"""Layer by name. The numbers 0 and 4 (presamplers) and those above 20 (forward calorimeter) have no surface here."""
+
+
+def crossing_point(eta: ArrayLike, phi: ArrayLike, surface: Surface) -> Array:
+    """Point where a direction seen from the origin meets a layer.
+
+    Parameters
+    ----------
+    eta, phi : array_like of shape (...), float
+        Not at eta = 0 exactly for planes, which such a direction never meets: infinite there.
+    surface : Surface
+
+    Returns
+    -------
+    ndarray of shape (..., 3), float64 [cm]
+    """
+    e = np.asarray(eta, np.float64)
+    if surface.fixed == "r":
+        return from_eta_phi(e, phi, surface.at)
+    with np.errstate(divide="ignore", over="ignore"):
+        radius = surface.at / np.abs(np.sinh(e))
+    out = from_eta_phi(e, phi, radius)
+    out[..., 2] = np.copysign(surface.at, e)
+    return out

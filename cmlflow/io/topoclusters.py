@@ -1,0 +1,58 @@
+"""Which topo-cluster each hit is in, and with which part: from hard labels or from a soft assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.event import Event, IntArray
+
+Array = NDArray[np.float64]
+Fractions = tuple[ArrayLike, ArrayLike, ArrayLike]
+TOLERANCE = 1e-6
+
+
+def assigned(
+    labelled: Iterator[tuple[int, Event, IntArray | None]], fractions: Iterable[Fractions] | None
+) -> Iterator[tuple[Event, tuple[IntArray, IntArray, Array]]]:
+    """Every event with (hit, cluster, fraction), in which the fractions of each hit add up to 1.
+
+    Parameters
+    ----------
+    labelled : iterator of (number, event, labels)
+        Labels may be None: all hits are in cluster 0.
+    fractions : iterable of (hit, cluster, fraction), optional
+        In place of labels; what is missing to 1 goes to the cluster -1.
+
+    Raises
+    ------
+    ValueError
+        Names the event, and the hit whose fractions do not fit.
+    """
+    soft = None if fractions is None else iter(fractions)
+    end = object()
+    for i, event, labels in labelled:
+        hits = np.arange(event.n_hits)
+        if soft is None:
+            cluster = np.zeros(event.n_hits, np.int64) if labels is None else labels
+            yield event, (hits, cluster, np.ones(event.n_hits))
+            continue
+        given = next(soft, end)
+        if given is end or not isinstance(given, tuple) or len(given) != 3:
+            raise ValueError(f"event {i}: fractions are missing, expected (hit, cluster, fraction)")
+        hit, cluster, fraction = np.asarray(given[0]), np.asarray(given[1]), np.asarray(given[2], np.float64)
+        if not hit.shape == cluster.shape == fraction.shape:
+            raise ValueError(f"event {i}: fractions have shapes {hit.shape}, {cluster.shape}, {fraction.shape}")
+        if len(hit) and (hit.min() < 0 or hit.max() >= event.n_hits or cluster.min() < 0 or not (fraction >= 0).all()):
+            raise ValueError(f"event {i}: fractions name a hit outside 0..{event.n_hits - 1}, or are negative")
+        rest = 1.0 - np.bincount(hit.astype(np.int64), fraction, event.n_hits)
+        if (rest < -TOLERANCE).any():
+            j = int(np.argmin(rest))
+            raise ValueError(f"event {i}: fractions of hit {j} add up to {1 - rest[j]}, expected at most 1")
+        left = np.flatnonzero(rest > TOLERANCE)
+        use = fraction > 0
+        parts = (hit[use], left), (cluster[use], np.full(len(left), -1)), (fraction[use], rest[left])
+        h, c = (np.concatenate(p).astype(np.int64) for p in parts[:2])
+        yield event, (h, c, np.concatenate(parts[2]))
