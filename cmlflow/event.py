@@ -84,12 +84,16 @@ class Tracks:
         Point where the track enters the calorimeter.
     particle : ndarray of shape (n_tracks,), int64
         True particle of the track; -1 where unknown.
+    crossing : ndarray of shape (n_tracks, n_layers, 3), float32 [cm], optional
+        Point where the track enters each layer of the detector, in the order of the layers; nan where it does not
+        cross one. None where it is not known.
     """
 
     momentum: FloatArray
     direction: FloatArray
     entry: FloatArray
     particle: IntArray
+    crossing: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.momentum)
@@ -100,7 +104,7 @@ class Event:
 
     All arrays are checked once, here; everything downstream relies on them. Lengths are in cm, particle
     energies in GeV. The unit of the hit energies belongs to the detector (HGCAL-like: MIP, one silicon MIP being
-    0.08925 MeV) and is kept by everything that adds or compares them.
+    0.08925 MeV; slab: GeV) and is kept by everything that adds or compares them.
 
     Parameters
     ----------
@@ -116,7 +120,7 @@ class Event:
         Every particle's share of every hit. Where it is missing, each labelled hit belongs wholly to its particle.
     particles : Particles or (pdg_id, energy, direction), optional
         Unknown entries for as many particles as the labels name, by default.
-    tracks : Tracks or (momentum, direction, entry, particle), optional
+    tracks : Tracks or (momentum, direction, entry, particle[, crossing]), optional
     purity : array_like of shape (n_hits,), float, optional
         Share of the dominant particle in each hit, in [0, 1]. Follows from the deposits by default.
     detector : str, optional
@@ -405,16 +409,43 @@ def _particles(value: Particles | Sequence[ArrayLike] | None, named: int, where:
 
 
 def _tracks(value: Tracks | Sequence[ArrayLike], n_particles: int, where: str) -> Tracks:
-    momentum, direction, entry, particle = (
-        (value.momentum, value.direction, value.entry, value.particle) if isinstance(value, Tracks) else value
-    )
+    given = value
+    if isinstance(given, Tracks):
+        given = (given.momentum, given.direction, given.entry, given.particle, *_present(given.crossing))
+    if len(given) not in (4, 5):
+        raise ValueError(
+            f"{where}: tracks have {len(given)} arrays, expected momentum, direction, entry, particle and, where it is "
+            "known, crossing"
+        )
+    momentum, direction, entry, particle = given[:4]
     p = _floats(momentum, (-1,), "tracks.momentum", where)
     out = Tracks(
         p,
         _floats(direction, (len(p), 3), "tracks.direction", where),
         _floats(entry, (len(p), 3), "tracks.entry", where),
         _ints(particle, len(p), "tracks.particle", where),
+        _crossing(given[4], len(p), where) if len(given) == 5 else None,
     )
     if ((out.particle < UNKNOWN) | (out.particle >= n_particles)).any():
         raise ValueError(f"{where}: tracks.particle names a particle outside -1..{n_particles - 1}")
     return out
+
+
+def _present(value: FloatArray | None) -> tuple[FloatArray, ...]:
+    return () if value is None else (value,)
+
+
+def _crossing(value: ArrayLike, n_tracks: int, where: str) -> FloatArray:
+    array = np.asarray(value, dtype=np.float32)
+    if n_tracks == 0 and array.size == 0:
+        array = array.reshape(0, array.shape[1] if array.ndim == 3 else 0, 3)
+    if array.ndim != 3 or array.shape[0] != n_tracks or array.shape[2] != 3:
+        raise ValueError(f"{where}: tracks.crossing has shape {array.shape}, expected ({n_tracks}, n_layers, 3)")
+    wrong = np.isinf(array).any(axis=2) | (np.isnan(array).any(axis=2) != np.isnan(array).all(axis=2))
+    if wrong.any():
+        track, layer = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{where}: tracks.crossing of track {track} in layer entry {layer} is {array[track, layer]}, expected "
+            "three finite numbers, or three nan where the track does not cross the layer"
+        )
+    return np.ascontiguousarray(array)

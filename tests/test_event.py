@@ -121,6 +121,16 @@ def test_tracks():
     assert len(event(tracks=([], [], [], [])).tracks) == 0
 
 
+def test_crossings_of_tracks():
+    points = [[[0, 0, 300], [0, 1, 310]], [[5, 0, 300], [np.nan] * 3]]
+    e = event(tracks=([10.0, 2.0], [[0, 0, 1]] * 2, [[0, 0, 300]] * 2, [1, -1], points))
+    assert (e.tracks.crossing.dtype, e.tracks.crossing.shape) == (np.float32, (2, 2, 3))
+    np.testing.assert_array_equal(event(tracks=e.tracks).tracks.crossing, np.float32(points))
+    assert event(tracks=([10.0], [[0, 0, 1]], [[0, 0, 300]], [1])).tracks.crossing is None
+    assert event(tracks=([], [], [], [], [])).tracks.crossing.shape == (0, 0, 3)
+    assert event(tracks=([], [], [], [], np.zeros((0, 6, 3)))).tracks.crossing.shape == (0, 6, 3)
+
+
 def test_integers_in_any_kind():
     e = event(layer=np.array([1.0, 1.0, 2.0]), particle_id=np.array([0, 1, -1], np.int8))
     assert (e.layer.dtype, e.particle_id.dtype) == (np.int64, np.int64)
@@ -157,6 +167,15 @@ def test_integers_in_any_kind():
         ({"particles": ([11, 11], [5.0], np.eye(3)[:2])}, r"particles have arrays of different lengths \[1, 2\]"),
         ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 300]], [2])}, r"tracks.particle names a particle outside -1..1"),
         ({"tracks": ([5.0], [[0, 0, 1]], [], [0])}, r"tracks.entry has shape \(0,\), expected \(1, 3\)"),
+        ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 1]])}, "event 8: tracks have 3 arrays, expected momentum, direction"),
+        (
+            {"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 1]], [0], [[0, 0, 1]])},
+            r"event 8: tracks.crossing has shape \(1, 3\), expected \(1, n_layers, 3\)",
+        ),
+        (
+            {"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 1]], [0], [[[0, 0, 1], [0, np.nan, 1]]])},
+            "event 8: tracks.crossing of track 0 in layer entry 1 is .*, expected three finite numbers, or three nan",
+        ),
     ],
 )
 def test_what_is_refused(change, message):

@@ -31,7 +31,8 @@ _TRACKS = (
     | {f"track_{a}_cm": "f4" for a in "xyz"}
     | {"track_particle": "i4"}
 )
-_FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS)
+_CROSSINGS = {f"crossing_{a}_cm": "f4" for a in "xyz"}
+_FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS, _CROSSINGS)
 _KIND = {name: kind for family in _FAMILIES for name, kind in family.items()}
 
 
@@ -100,7 +101,7 @@ class ParquetEvents(BlockEvents):
                 raise ValueError(f"{', '.join(missing)} missing, but the columns that belong to it are there")
             return present or None
 
-        d, p, t = (family(columns) for columns in (_DEPOSITS, _PARTICLES, _TRACKS))
+        d, p, t, c = (family(columns) for columns in (_DEPOSITS, _PARTICLES, _TRACKS, _CROSSINGS))
         return Event(
             np.stack([arrays[f"hit_{a}_cm"][i] for a in "xyz"], axis=1),
             np.array(arrays["hit_energy"][i]),
@@ -108,7 +109,7 @@ class ParquetEvents(BlockEvents):
             column("hit_particle", np.int64),
             deposits=None if d is None else Deposits(*d),
             particles=None if p is None else Particles(p[0], p[1], np.stack(p[2:], axis=1)),
-            tracks=None if t is None else Tracks(t[0], np.stack(t[1:4], axis=1), np.stack(t[4:7], axis=1), t[7]),
+            tracks=None if t is None else _tracks(t, c),
             purity=column("hit_purity", np.float32),
             detector=arrays["detector"][i],
             number=arrays["number"][i],
@@ -207,10 +208,23 @@ def _row(event: Event, labels: IntArray | None, i: int) -> dict[str, Any]:
     row |= dict(zip(_PARTICLES, [p.pdg_id, p.energy, *p.direction.T], strict=True))
     track = [None] * 8 if t is None else [t.momentum, *t.direction.T, *t.entry.T, t.particle]
     row |= dict(zip(_TRACKS, track, strict=True))
+    crossing = None if t is None or t.crossing is None else t.crossing.reshape(-1, 3).T
+    row |= dict(zip(_CROSSINGS, [None] * 3 if crossing is None else crossing, strict=True))
     for name, values in row.items():
         if values is not None and _KIND[name] == "i4" and np.abs(values).max(initial=0) >= 2**31:
             raise ValueError(f"event {i}: {name} has a value of {np.abs(values).max()}, which does not fit 32 bits")
     return row | {"number": event.number, "detector": event.detector}
+
+
+def _tracks(arrays: list[NDArray[Any]], crossing: list[NDArray[Any]] | None) -> Tracks:
+    """Tracks from their columns; the crossings of a track, one per layer, follow each other."""
+    n = len(arrays[0])
+    points = None
+    if crossing is not None:
+        if len(crossing[0]) % max(n, 1) or (n == 0 and len(crossing[0])):
+            raise ValueError(f"crossing_x_cm has {len(crossing[0])} values, not the same number for each of {n} tracks")
+        points = np.stack(crossing, axis=1).reshape(n, len(crossing[0]) // max(n, 1), 3)
+    return Tracks(arrays[0], np.stack(arrays[1:4], axis=1), np.stack(arrays[4:7], axis=1), arrays[7], points)
 
 
 def _table(rows: list[dict[str, Any]], schema: Any) -> Any:

@@ -25,6 +25,11 @@ def build_event(seed, n_hits, n_particles, deposits=True, tracks=0, purity=False
             rng.normal(size=(tracks, 3)),
             rng.integers(-1, n_particles, tracks),
         )
+        n_layers = int(rng.integers(0, 4))
+        if n_layers:
+            crossing = rng.normal(size=(tracks, n_layers, 3))
+            crossing[rng.random((tracks, n_layers)) < 0.3] = np.nan
+            given["tracks"] += (crossing,)
     return Event(
         rng.normal(0, 30, (n_hits, 3)),
         rng.uniform(0, 40, n_hits),
@@ -55,9 +60,12 @@ def check_equal(a, b, everything=True):
     groups = [("deposits", ("hit", "particle", "energy"))]
     assert (a.tracks is None) == (b.tracks is None)
     if a.tracks is not None:
-        groups.append(("tracks", ("momentum", "direction", "entry", "particle")))
+        groups.append(("tracks", ("momentum", "direction", "entry", "particle", "crossing")))
     for group, names in groups:
         for name in names:
+            if getattr(getattr(a, group), name) is None:
+                assert getattr(getattr(b, group), name) is None
+                continue
             x, y = getattr(getattr(a, group), name), getattr(getattr(b, group), name)
             assert x.dtype == y.dtype
             np.testing.assert_array_equal(x, y, f"{group}.{name}")
