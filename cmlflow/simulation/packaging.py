@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.simulation.detector import Slab
 from cmlflow.simulation.detector import detector as find_detector
 from cmlflow.simulation.library import SPLITS, ShowerLibrary, split_number
 
