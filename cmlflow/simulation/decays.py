@@ -21,8 +21,9 @@ MASS = {
 
 RHO_MASS = 0.77511
 RHO_WIDTH = 0.1491
+RHO_RADIUS = 1 / 0.19733
 RHO_LARGEST = 1.5
-"""Mass and width of the charged rho [GeV], and the mass at which its line shape is cut off."""
+"""Mass and width of the charged rho [GeV], its radius [1/GeV], and the mass at which its line shape is cut off."""
 
 
 def masses(pdg_id: ArrayLike) -> Array:
@@ -110,14 +111,15 @@ def rho_mass(u: ArrayLike) -> Array:
     Notes
     -----
     A relativistic Breit-Wigner function of the mass squared with the running width of a decay into two pions in a
-    p wave, width(m) = 0.1491 GeV (m0 / m) (q / q0)^3, q the pions' momentum in the rest frame; from the threshold to
-    1.5 GeV.
+    p wave, width(m) = 0.1491 GeV (m0 / m) (q / q0)^3 (1 + R^2 q0^2) / (1 + R^2 q^2), q the pions' momentum in the rest
+    frame, the last factor the Blatt-Weisskopf barrier with R = 1 fm; from the threshold to 1.5 GeV.
 
     References
     ----------
     Particle Data Group, Review of Particle Physics, resonances, eq. 50.22-50.28.
     """
-    return np.interp(u, *_LINE)
+    out: Array = np.interp(np.asarray(u, np.float64), *_LINE)
+    return out
 
 
 def rho_density(m: ArrayLike) -> Array:
@@ -125,7 +127,9 @@ def rho_density(m: ArrayLike) -> Array:
     light, neutral = MASS[211], MASS[111]
     mass = np.asarray(m, np.float64)
     q = _break_up(mass, light, neutral)
-    width = RHO_WIDTH * (RHO_MASS / mass) * (q / _break_up(np.float64(RHO_MASS), light, neutral)) ** 3
+    q0 = _break_up(np.float64(RHO_MASS), light, neutral)
+    barrier = (1 + (RHO_RADIUS * q0) ** 2) / (1 + (RHO_RADIUS * q) ** 2)
+    width = RHO_WIDTH * (RHO_MASS / mass) * (q / q0) ** 3 * barrier
     out: Array = 2 * mass * RHO_MASS * width / ((RHO_MASS**2 - mass**2) ** 2 + (RHO_MASS * width) ** 2)
     return out
 

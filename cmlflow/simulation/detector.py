@@ -188,7 +188,7 @@ def detector(name: str) -> Detector:
         raise ValueError(f"detector {name!r} is not known; there are {', '.join(sorted(DETECTORS))}") from None
 
 
-def slab(name: str) -> Slab:
+def slab_detector(name: str) -> Slab:
     """The geometry of a slab detector by its name; a ValueError lists the names there are."""
     found = DETECTORS.get(name)
     if not isinstance(found, Slab):

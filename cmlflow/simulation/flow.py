@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from cmlflow.event import Event
 from cmlflow.simulation.decays import MASS, momentum, rho_mass, two_body, unit_vector
-from cmlflow.simulation.detector import Slab, slab
+from cmlflow.simulation.detector import Slab, slab_detector
 from cmlflow.simulation.jets import JetGun
-from cmlflow.simulation.library import ShowerLibrary
+from cmlflow.simulation.library import Shower, ShowerLibrary
 from cmlflow.simulation.overlay import N_SYMMETRIES
 from cmlflow.simulation.selection import Selection
 from cmlflow.simulation.slab import Primaries, overlay_slab, placed, shower_depth
@@ -147,7 +147,7 @@ class SlabSample:
         library : ShowerLibrary, path or sequence of these, optional
             Showers of ``"slab-base"`` in place of the packaged ones.
         """
-        detector = slab(self.detector)
+        detector = slab_detector(self.detector)
         pools = {name: _Pool(self, name, library, detector) for name in SHOWERS}
         kind = {code: name for name, codes in SHOWERS.items() for code in codes}
 
@@ -155,7 +155,9 @@ class SlabSample:
             primaries = self.gun.draw(rng, self.split, n_particles)
             enters = primaries.enters(detector)
             energy = primaries.kinetic
-            showers, symmetry, taken = [], [], set[tuple[str, int]]()
+            showers: list[Shower | None] = []
+            symmetry: list[int] = []
+            taken = set[tuple[str, int]]()
             for p, pdg_id in enumerate(primaries.pdg_id):
                 if not enters[p]:
                     showers.append(None)

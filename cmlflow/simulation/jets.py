@@ -78,7 +78,7 @@ class Jets:
 
     def save(self, path: str | Path) -> None:
         """Write an npz; it appears under its name only when it is complete."""
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "pdg_id": self.pdg_id.astype(np.int16),
             "momentum": self.momentum.astype(np.float32),
             "offset": self.offset.astype(np.int64),

@@ -227,9 +227,9 @@ class ShowerLibrary:
                 np.full(n, split_number(split), np.uint8) if isinstance(split, str) else np.asarray(split, np.uint8)
             )
             return cls(
-                primary[:, 0].copy(), np.tile(np.float32([0, 0, 1]), (n, 1)) if flat else primary[:, 1:4].copy(),
+                primary[:, 0].copy(), np.tile(np.array([0, 0, 1], np.float32), (n, 1)) if flat else primary[:, 1:4].copy(),
                 np.full(n, pdg_id, np.int64), number.astype(np.uint8),
-                f["offset"].astype(np.int64), (f["layer"] + int(flat)).astype(np.uint8),
+                f["offset"].astype(np.int64), f["layer"].astype(np.uint8) + np.uint8(flat),
                 f["ix"].astype(np.int16), f["iy"].astype(np.int16), f["edep"].astype(np.float32),
                 detector, primary[:, 1:3].copy() if flat else None,
             )  # fmt: skip

@@ -98,4 +98,5 @@ def _overlap(cells: Mask, n: int) -> Mask:
     m = len(cells)
     if m <= n:
         return np.repeat(np.repeat(cells, n // m, axis=0), n // m, axis=1)
-    return cells.reshape(n, m // n, n, m // n).any(axis=(1, 3))
+    out: Mask = np.logical_or.reduce(cells.reshape(n, m // n, n, m // n), axis=(1, 3))
+    return out

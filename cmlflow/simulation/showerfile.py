@@ -1,8 +1,9 @@
 """The file format of shower libraries: an npz of about two bytes per cell.
 
 Cells are sorted by shower, layer and distance from the shower axis, which is the straight line from the origin along
-the particle's direction (slab detectors: straight on from the entry point). A cell's place is its rank among the cells around the axis, nearest first; stored are the
-steps from rank to rank, and per shower and layer the number of cells. Energies are levels on a logarithmic scale.
+the particle's direction (slab detectors: straight on from the entry point). A cell's place is its rank among the cells
+around the axis, nearest first; stored are the steps from rank to rank, and per shower and layer the number of cells.
+Energies are levels on a logarithmic scale.
 
 ===========  =================================  =======================================================
 array        shape and type                     content

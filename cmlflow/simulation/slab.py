@@ -56,7 +56,8 @@ class Primaries:
     @property
     def kinetic(self) -> Array:
         """Kinetic energies [GeV], shape (n_particles,)."""
-        return self.momentum[:, 3] - masses(self.pdg_id)
+        out: Array = self.momentum[:, 3] - masses(self.pdg_id)
+        return out
 
     def at(self, z: float | Array) -> Array:
         """x and y [cm] where each particle crosses z [cm]; nan for one that flies backwards.
@@ -72,12 +73,14 @@ class Primaries:
         d = self.direction
         forward = d[:, 2] > 0
         slope = np.where(forward[:, None], d[:, :2], np.nan) / np.where(forward, d[:, 2], 1.0)[:, None]
-        return self.vertex[:2] + slope * (np.asarray(z) - self.vertex[2]).reshape(-1, 1)
+        out: Array = self.vertex[:2] + slope * (np.asarray(z) - self.vertex[2]).reshape(-1, 1)
+        return out
 
     def enters(self, detector: Slab) -> NDArray[np.bool_]:
         """Which particles meet the front face, shape (n_particles,)."""
         point = self.at(float(detector.front[0]))
-        out: NDArray[np.bool_] = (np.abs(point) < detector.width / 2).all(axis=1)  # nan: not
+        x, y = np.abs(point.T) < detector.width / 2  # nan: not
+        out: NDArray[np.bool_] = x & y
         return out
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cmlflow.simulation import detector
-from cmlflow.simulation.detector import slab
+from cmlflow.simulation.detector import slab_detector
 
 
 def test_hgcal_geometry():
@@ -25,7 +25,7 @@ def test_unknown_detector_lists_names():
 
 @pytest.mark.parametrize("name", ["slab-hg", "slab-lg", "slab-base"])
 def test_slab_geometry_by_hand(name):
-    d = slab(name)
+    d = slab_detector(name)
     assert d is detector(name)
     assert (d.n_layers, d.width, d.unit, d.n_base) == (6, 125.0, "GeV", 64)
     np.testing.assert_allclose(d.front, [150, 161.7, 224.1, 248.5, 274.6, 345.94])
@@ -37,7 +37,7 @@ def test_slab_geometry_by_hand(name):
 
 
 def test_slab_cells_and_noise():
-    fine, coarse = slab("slab-hg"), slab("slab-lg")
+    fine, coarse = slab_detector("slab-hg"), slab_detector("slab-lg")
     assert fine.n_cells.tolist() == [64, 32, 32, 16, 16, 8]
     assert coarse.n_cells.tolist() == [32, 8, 8, 8, 8, 8]
     assert fine.offset.tolist() == [0, 4096, 5120, 6144, 6400, 6656, 6720]
@@ -52,4 +52,4 @@ def test_slab_cells_and_noise():
 
 def test_only_slabs_are_slabs():
     with pytest.raises(ValueError, match="slab detector 'hgcal' is not known; there are slab-hg, slab-lg, slab-base"):
-        slab("hgcal")
+        slab_detector("hgcal")
