@@ -96,7 +96,8 @@ class ShowerLibrary:
             raise ValueError(f"shower library: offset must rise from 0 to the number of cells, {cells}")
         geometry = find_detector(self.detector)
         if isinstance(geometry, Slab) != (self.entry is not None):
-            raise ValueError(f"shower library: showers of {self.detector} {_has(self.entry)} entry points")
+            have = "need" if self.entry is None else "have no"
+            raise ValueError(f"shower library: showers of {self.detector} {have} entry points")
         last = geometry.n_layers
         if cells and not (self.layer.min() >= 1 and self.layer.max() <= last):
             raise ValueError(
@@ -226,12 +227,12 @@ class ShowerLibrary:
             number = (
                 np.full(n, split_number(split), np.uint8) if isinstance(split, str) else np.asarray(split, np.uint8)
             )
+            ahead = np.tile(np.array([0, 0, 1], np.float32), (n, 1))
             return cls(
-                primary[:, 0].copy(), np.tile(np.array([0, 0, 1], np.float32), (n, 1)) if flat else primary[:, 1:4].copy(),
-                np.full(n, pdg_id, np.int64), number.astype(np.uint8),
-                f["offset"].astype(np.int64), f["layer"].astype(np.uint8) + np.uint8(flat),
-                f["ix"].astype(np.int16), f["iy"].astype(np.int16), f["edep"].astype(np.float32),
-                detector, primary[:, 1:3].copy() if flat else None,
+                primary[:, 0].copy(), ahead if flat else primary[:, 1:4].copy(), np.full(n, pdg_id, np.int64),
+                number.astype(np.uint8), f["offset"].astype(np.int64), f["layer"].astype(np.uint8) + np.uint8(flat),
+                f["ix"].astype(np.int16), f["iy"].astype(np.int16), f["edep"].astype(np.float32), detector,
+                primary[:, 1:3].copy() if flat else None,
             )  # fmt: skip
 
     def with_split(self, split: ArrayLike) -> ShowerLibrary:
@@ -298,10 +299,6 @@ def split_number(split: str) -> int:
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is not known; there are {', '.join(SPLITS)}")
     return SPLITS.index(split)
-
-
-def _has(entry: NDArray[np.float32] | None) -> str:
-    return "need" if entry is None else "have no"
 
 
 @cache
