@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cmlflow.io.files import atomically
 from cmlflow.simulation.decays import MASS, masses, unit_vector
 from cmlflow.simulation.library import SPLITS, split_number
+from cmlflow.simulation.packaging import SLAB_PATTERN
 from cmlflow.simulation.slab import Primaries
 
 RADIUS = 0.4
@@ -26,9 +27,6 @@ RADIUS = 0.4
 
 LEAST_KINETIC = 0.5
 """Kinetic energy [GeV] below which constituents are left out: most would not reach a calorimeter behind a magnet."""
-
-PATTERN = ("test", "tuning", "validation") + 2 * ("train",) + ("test",) + 4 * ("train",)
-"""Splits of the jets, ten by ten: 60 % train, 10 % validation, 10 % tuning, 20 % test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +153,8 @@ def generate_jets(
     Stable particles but neutrinos and muons, without a magnetic field, are clustered with the anti-kt algorithm,
     R = 0.4. The spectrum of the hard process is flattened (weight pT^4 in generation, not undone). Constituents below
     0.5 GeV of kinetic energy are left out. Photons come from decays of neutral pions and others, which Pythia makes; so
-    do the products of short K and of hyperons. Every ten jets are handed out to the splits in a fixed pattern.
+    do the products of short K and of hyperons. Every ten jets are handed out to the splits in the pattern
+    of the slab's showers.
 
     Parameters
     ----------
@@ -224,7 +223,7 @@ def generate_jets(
             keep = np.sqrt((along**2).sum(axis=1) + masses(pdg_id[who]) ** 2) - masses(pdg_id[who]) >= LEAST_KINETIC
             codes.append(pdg_id[who][keep])
             momenta.append(along[keep].astype(np.float32))
-    split = np.resize(np.array([split_number(s) for s in PATTERN], np.uint8), n_jets)
+    split = np.resize(np.array([split_number(s) for s in SLAB_PATTERN], np.uint8), n_jets)
     offset = np.cumsum([0] + [len(c) for c in codes], dtype=np.int64)
     return Jets(
         np.concatenate([np.zeros(0, np.int64), *codes]), np.concatenate([np.zeros((0, 3), np.float32), *momenta]),

@@ -30,7 +30,7 @@ Training gets what the others leave: 1,235 electrons and 1,662 pions of 10-100 G
 
 SLAB_CUT_MEV = 0.2
 SLAB_PATTERN = ("test", "tuning", "validation") + 2 * ("train",) + ("test",) + 4 * ("train",)
-"""Splits of the slab's showers, ten by ten: 60 % train, 10 % validation, 10 % tuning, 20 % test."""
+"""Splits of the slab's showers and of jets, ten by ten: 60 % train, 10 % validation, 10 % tuning, 20 % test."""
 
 
 def assign(energy: NDArray[np.float32], composition: dict[str, tuple[int, ...]]) -> NDArray[np.int64]:
