@@ -198,9 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-n", "--events", type=_count, default=6, help="events per sample (%(default)s)")
 
     p = _command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
-    p.add_argument(
-        "sample", help="name of a sample, as compact-em-test or rho; with --geant4 a particle: e-, pi-"
-    )
+    p.add_argument("sample", help="name of a sample, as compact-em-test or rho; with --geant4 a particle: e-, pi-")
     p.add_argument("-o", "--output", type=Path, required=True, help="file to write: .parquet, .root; showers .npz")
     p.add_argument("-n", "--events", type=_count, default=100, help="number of events or showers (%(default)s)")
     p.add_argument("-s", "--seed", type=int, default=1, help="%(default)s")
