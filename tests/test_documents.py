@@ -117,7 +117,6 @@ def test_samples_are_all_described():
             for low, high in ((few, many), sample.energy_range, test.n_particles, test.energy_range):
                 assert f"{low:g}–{high:g}" in row, name
 
-
     for name, slab_sample in SLAB_SAMPLES.items():
         if slab_sample.split == "train":
             assert re.search(rf"^\| `{name}` \|", text, re.M), name
