@@ -224,9 +224,7 @@ class ShowerLibrary:
             n, wanted = len(primary), 3 if flat else 4
             if primary.shape != (n, wanted):
                 raise ValueError(f"{path}: primary has shape {primary.shape}, expected ({n}, {wanted}) for {detector}")
-            number = (
-                np.full(n, split_number(split), np.uint8) if isinstance(split, str) else np.asarray(split, np.uint8)
-            )
+            number = np.resize(split_number(split), n) if isinstance(split, str) else np.asarray(split)
             ahead = np.tile(np.array([0, 0, 1], np.float32), (n, 1))
             return cls(
                 primary[:, 0].copy(), ahead if flat else primary[:, 1:4].copy(), np.full(n, pdg_id, np.int64),

@@ -102,9 +102,10 @@ def overlay_slab(
     layer, to where its particle's straight line runs at the depth of the shower in that layer (`shower_depth`); the
     slant within a layer is left out. What falls outside the detector is lost. Coarse cells are sums of base cells.
 
-    Sampling: a deposit E of one particle in one cell becomes gamma-distributed with mean E and variance a^2 E, a the
-    stochastic term of the layer. Such deposits add up to such deposits, so the size of cells does not matter, and
-    none is negative. Noise: a normal number for every cell of the detector.
+    Sampling: a deposit E of one particle in one base cell becomes gamma-distributed with mean E and variance a^2 E, a
+    the stochastic term of the layer. Such deposits add up to such deposits, so the size of cells does not matter, and
+    none is negative. Noise: a normal number for every cell of the detector. With the same state of `rng` the detectors
+    with fine and with coarse cells see the same event, but for the noise.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def overlay_slab(
         Symmetry of the grid that each shower is put through, see `reflect`.
     detector : Slab
     rng : numpy.random.Generator
-        For sampling, noise and the momenta of tracks.
+        For sampling, the momenta of tracks, and noise, in this order.
     sampling, noise : bool, default True
         Switch the one or the other off.
     selection : Selection or None
@@ -145,12 +146,9 @@ def overlay_slab(
         raise ValueError(f"{len(primaries)} particles, but {len(showers)} showers and {len(symmetry)} symmetries")
     if selection is not None and not (noise and (detector.noise > 0).all()):
         raise ValueError("cells are selected by their noise: pass selection=None where there is none")
-    true = deposits_in_cells(primaries, showers, symmetry, detector)
-    scale = np.repeat(detector.sampling**2, detector.n_cells**2)
-    if sampling:
-        particle, cell = np.nonzero(true)
-        true[particle, cell] = rng.gamma(true[particle, cell] / scale[cell], scale[cell])
+    true = deposits_in_cells(primaries, showers, symmetry, detector, rng if sampling else None)
     true[true < LEAST] = 0.0
+    tracks = make_tracks(primaries, detector, rng)
     added = rng.normal(0.0, np.repeat(detector.noise, detector.n_cells**2)) if noise else np.zeros(true.shape[1])
     measured = true.sum(axis=0) + added
     keep = measured > 0 if selection is None else select_cells(measured, detector, selection)
@@ -171,19 +169,24 @@ def overlay_slab(
         particles=Particles(
             primaries.pdg_id, primaries.momentum[:, 3].astype(np.float32), primaries.direction.astype(np.float32)
         ),
-        tracks=make_tracks(primaries, detector, rng),
+        tracks=tracks,
         detector=detector.name,
         number=number,
     )
 
 
 def deposits_in_cells(
-    primaries: Primaries, showers: Sequence[Shower | None], symmetry: Sequence[int], detector: Slab
+    primaries: Primaries,
+    showers: Sequence[Shower | None],
+    symmetry: Sequence[int],
+    detector: Slab,
+    rng: np.random.Generator | None = None,
 ) -> Array:
-    """Energy of each particle in each cell before sampling, shape (n_particles, n_cells), float64 [GeV].
+    """Energy of each particle in each cell, shape (n_particles, n_cells), float64 [GeV]; with `rng` after sampling.
 
     See `overlay_slab` for the parameters.
     """
+    scale = detector.sampling**2
     n_total = int(detector.offset[-1])
     out = np.zeros((len(primaries), n_total))
     half = detector.n_base // 2
@@ -202,6 +205,8 @@ def deposits_in_cells(
         layer, x, y = layer[inside], x[inside] // per_cell[layer[inside]], y[inside] // per_cell[layer[inside]]
         cell = detector.offset[layer] + x * detector.n_cells[layer] + y
         edep = shower.edep[inside].astype(np.float64) * (energy[p] / shower.energy / 1000)
+        if rng is not None:
+            edep = rng.gamma(edep / scale[layer], scale[layer])
         out[p] = np.bincount(cell, edep, n_total)
     return out
 

@@ -153,6 +153,21 @@ def test_sampling_keeps_the_mean_and_has_the_resolution():
     assert min(e.energy.min() for e in events) > 0
 
 
+def test_fine_and_coarse_cells_see_the_same_event():
+    rng = np.random.default_rng(8)
+    primaries, showers = random_primaries(rng, 3), [random_shower(rng) for _ in range(3)]
+    fine, coarse = (
+        overlay_slab(primaries, showers, [0, 5, 7], d, np.random.default_rng(1), selection=None) for d in (HG, LG)
+    )
+    np.testing.assert_array_equal(fine.tracks.momentum, coarse.tracks.momentum)
+    seen = [deposits_in_cells(primaries, showers, [0, 5, 7], d, np.random.default_rng(1)) for d in (HG, LG)]
+    for k in range(6):
+        n, m = HG.n_cells[k], LG.n_cells[k]
+        layers = [s[:, d.offset[k] : d.offset[k + 1]] for s, d in zip(seen, (HG, LG), strict=True)]
+        sums = layers[0].reshape(3, m, n // m, m, n // m).sum(axis=(2, 4))
+        np.testing.assert_allclose(sums.reshape(3, -1), layers[1], atol=1e-12)
+
+
 def test_noise_is_counted_apart():
     rng = np.random.default_rng(2)
     p, s = straight(3, 4, energy=4.0), random_shower(rng, 10, 2)
