@@ -55,6 +55,7 @@ def _simulate(options: argparse.Namespace) -> None:
                 options.output,
                 seed=options.seed,
                 energy_range=energy,
+                detector=options.detector,
                 progress=lambda done, _: bar.update(done - bar.n),
             )
         print(f"{options.events} showers of {options.sample} written to {options.output}")
@@ -214,13 +215,16 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-n", "--events", type=_count, default=6, help="events per sample (%(default)s)")
 
     p = _command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
-    p.add_argument("sample", help="name of a sample, for example compact-em-test; with --geant4 a particle: e-, pi-")
+    p.add_argument("sample", help="name of a sample, as compact-em-test or rho; with --geant4 a particle: e-, pi-")
     p.add_argument("-o", "--output", type=Path, required=True, help="file to write: .parquet, .root; showers .npz")
     p.add_argument("-n", "--events", type=_count, default=100, help="number of events or showers (%(default)s)")
     p.add_argument("-s", "--seed", type=int, default=1, help="%(default)s")
     p.add_argument("-p", "--particles", type=_count, help="particles in every event, in place of the sample's range")
     p.add_argument("--library", type=Path, help="showers to lay over each other, in place of the packaged ones")
     p.add_argument("--geant4", action="store_true", help="simulate single showers (extra geant4)")
+    p.add_argument(
+        "--detector", choices=("hgcal", "slab-base"), default="hgcal", help="what --geant4 simulates (%(default)s)"
+    )
     p.add_argument(
         "--energy", type=float, nargs=2, default=(10.0, 200.0), metavar=("LOW", "HIGH"), help="in GeV, log-uniform"
     )

@@ -13,7 +13,7 @@ import pytest
 import cmlflow
 from cmlflow.cli import _parser
 from cmlflow.recipes import RECIPES
-from cmlflow.simulation import SAMPLES, SPLITS, ShowerLibrary
+from cmlflow.simulation import PACKAGED, SAMPLES, SLAB_SAMPLES, SPLITS, Jets, ShowerLibrary, slab_detector
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -47,7 +47,7 @@ def test_commands_are_understood(page):
         if words[:1] == ["cmlflow"]:
             options = _parser().parse_args(words[1:])
             if words[1] == "simulate" and not options.geant4:
-                assert options.sample in SAMPLES
+                assert options.sample in SAMPLES | SLAB_SAMPLES
             if words[1] == "train":
                 assert options.source in RECIPES or options.source.endswith((".root", ".parquet"))
 
@@ -97,12 +97,13 @@ def test_architecture_lists_the_layers_that_are_enforced():
 
 def test_showers_per_split_are_those_of_the_libraries():
     text = (ROOT / "docs/data.md").read_text()
-    rows = re.findall(r"^\| `(hgcal-\w+)` \| (\w+) \|([\d |]+)\|$", text, re.M)
-    assert len(rows) == 8
+    rows = re.findall(r"^\| `((?:hgcal|slab)-\w+)` \| (\w+) \|([\d |]+)\|$", text, re.M)
+    assert sorted(r[:2] for r in rows) == sorted((n, s) for n in PACKAGED for s in SPLITS)
+    edges = {"hgcal": [10, 30, 100, 200, 400, 601], "slab": [0, 2, 5, 10, 20, 60.1]}
     for name, split, numbers in rows:
         library = ShowerLibrary.packaged(name)
         energy = library.energy[library.split == SPLITS.index(split)]
-        count, _ = np.histogram(energy, [10, 30, 100, 200, 400, 601])
+        count, _ = np.histogram(energy, edges[name.split("-")[0]])
         assert [int(n) for n in numbers.split("|")] == count.tolist(), (name, split)
 
 
@@ -115,6 +116,22 @@ def test_samples_are_all_described():
             test = SAMPLES[f"{name}-test"]
             for low, high in ((few, many), sample.energy_range, test.n_particles, test.energy_range):
                 assert f"{low:g}–{high:g}" in row, name
+
+    for name, slab_sample in SLAB_SAMPLES.items():
+        if slab_sample.split == "train":
+            assert re.search(rf"^\| `{name}` \|", text, re.M), name
+
+
+def test_slab_is_that_of_its_table():
+    text = (ROOT / "docs/data.md").read_text()
+    rows = re.findall(r"^\| \d [EH]CAL\d \|(.*)\|$", text, re.M)
+    fine, coarse = slab_detector("slab-hg"), slab_detector("slab-lg")
+    for row, *want in zip(rows, fine.n_cells, coarse.n_cells, fine.noise, coarse.noise, fine.sampling, strict=True):
+        n, m, noise, more, sampling = want
+        cells = f"{n} × {n} | {m} × {m} | {1000 * noise:g} MeV | {1000 * more:g} MeV | {100 * sampling:g} %/√E"
+        assert row.strip() == cells
+    jets = Jets.packaged()
+    assert f"{len(jets):,} jets" in text
 
 
 def test_tables_of_scores_are_those_of_the_results():

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cmlflow
+from cmlflow.simulation import PACKAGED
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -145,7 +146,8 @@ def test_constraints_pin_everything_that_gets_installed():
 
 def test_wheel_holds_what_the_package_reads_at_run_time():
     assets = {p.relative_to(ROOT).as_posix() for p in (ROOT / "cmlflow" / "assets").rglob("*") if p.is_file()}
-    assert {"cmlflow/assets/showers/hgcal-em.npz", "cmlflow/assets/showers/hgcal-had.npz"} <= assets
+    libraries = {f"cmlflow/assets/showers/{name}.npz" for name in PACKAGED}
+    assert libraries | {"cmlflow/assets/jets/jets.npz"} <= assets
     ignored = subprocess.run(
         ["git", "check-ignore", "--no-index", *sorted(assets)], cwd=ROOT, capture_output=True, text=True
     )

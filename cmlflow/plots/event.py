@@ -128,7 +128,7 @@ def display_html(
     data: dict[str, Any] = {
         "names": list(clusterings),
         "shown": list(range(min(2, len(clusterings)))),
-        "unit": "MIP" if any(e.detector in DETECTORS for e in shown) else "",
+        "unit": next((DETECTORS[e.detector].unit for e in shown if e.detector in DETECTORS), ""),
         "events": [
             _event_data(
                 e,

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from cmlflow.event import Event, Particles
+from cmlflow.event import Event, Particles, Tracks
 
 
 def grid_symmetry(event: Event, number: int) -> Event:
     """Reflect an event: bit 0 of `number` turns x into -x, bit 1 y into -y, bit 2 exchanges x and y.
 
-    Exact for detectors whose cells lie on a square grid that is symmetric about the z axis. Tracks are not moved:
-    events with tracks raise a ValueError.
+    Exact for detectors whose cells lie on a square grid that is symmetric about the z axis. Particles and tracks are
+    moved with the hits.
+
+    Parameters
+    ----------
+    event : Event
+    number : int
+        0..7; 0 changes nothing.
+
+    Raises
+    ------
+    ValueError
+        For another number.
     """
-    if event.tracks is not None:
-        raise ValueError(f"event {event.number}: has tracks, which grid_symmetry does not transform")
     if not 0 <= number < 8:
         raise ValueError(f"symmetry is {number}, expected 0..7")
-    p = event.particles
+    p, t = event.particles, event.tracks
     return Event(
         _transform(event.position, number),
         event.energy,
@@ -25,6 +34,7 @@ def grid_symmetry(event: Event, number: int) -> Event:
         event.particle_id,
         deposits=event.deposits if event.has_deposits else None,
         particles=Particles(p.pdg_id, p.energy, _transform(p.direction, number)),
+        tracks=None if t is None else _transform_tracks(t, number),
         purity=event.purity if event.has_purity else None,
         detector=event.detector,
         number=event.number,
@@ -34,4 +44,10 @@ def grid_symmetry(event: Event, number: int) -> Event:
 def _transform(vectors: np.ndarray, number: int) -> np.ndarray:
     signs = np.array([-1 if number & 1 else 1, -1 if number & 2 else 1, 1], np.float32)
     out = vectors * signs
-    return out[:, [1, 0, 2]] if number & 4 else out
+    return out[..., [1, 0, 2]] if number & 4 else out
+
+
+def _transform_tracks(tracks: Tracks, number: int) -> Tracks:
+    direction, entry = _transform(tracks.direction, number), _transform(tracks.entry, number)
+    crossing = None if tracks.crossing is None else _transform(tracks.crossing, number)
+    return Tracks(tracks.momentum, direction, entry, tracks.particle, crossing)

@@ -1,9 +1,13 @@
 """New shower libraries, simulated with Geant4 through geant4-pybind: ``pip install "cmlflow[geant4]"``.
 
-The detector is the 50-layer sampling calorimeter of the packaged library: before the silicon of layers 1-28 come 5 mm
-of lead and 3 mm of copper, before that of layers 29-50 41 mm of steel; silicon of 0.3 mm, 1.6 mm of board (plexiglass)
-behind it; 240 x 240 cm2 in air. Physics: FTFP_BERT with the standard electromagnetic option, neutron tracking cut,
-range cut 1 mm, fluorescence off; deposits later than 500 ns and cells below 1 keV are not kept.
+The detector ``"hgcal"`` is the 50-layer sampling calorimeter of the packaged library: before the silicon of layers 1-28
+come 5 mm of lead and 3 mm of copper, before that of layers 29-50 41 mm of steel; silicon of 0.3 mm, 1.6 mm of board
+(plexiglass) behind it; 240 x 240 cm2 in air. Physics: FTFP_BERT with the standard electromagnetic option, neutron
+tracking cut, range cut 1 mm, fluorescence off; deposits later than 500 ns and cells below 1 keV are not kept.
+
+The detector ``"slab-base"`` are the six layers of the slab on its finest grid, each a homogeneous mixture in which all
+deposits are seen: lead and liquid argon 1.2 : 4.5 by mass, 3.49 g/cm3, then iron and vinyl toluene 4.7 : 1,
+6.76 g/cm3; 250 x 250 cm2, range cut 0.7 mm, cells below 10 keV are not kept.
 
 Geant4 needs its data sets. ``python -c 'import geant4_pybind'`` in a terminal offers to fetch them, into
 ``GEANT4_DATA_DIR`` where that is set; Geant4's own variables (``G4LEDATA`` and so on) name folders that are there
@@ -32,11 +36,17 @@ from numpy.typing import NDArray
 
 from cmlflow.simulation.library import SPLITS, ShowerLibrary, split_number
 
-PARTICLES = {"e-": 11, "e+": -11, "gamma": 22, "pi-": -211, "pi+": 211}
+PARTICLES = {"e-": 11, "e+": -11, "gamma": 22, "pi-": -211, "pi+": 211, "neutron": 2112}
 """Geant4's particle names and their Particle Data Group codes."""
+
+GEOMETRIES = ("hgcal", "slab-base")
+"""Detectors that can be simulated."""
 
 CONE = 5.0
 """Half-angle [degree] of the cone around the axis in which particles start."""
+
+ENTRY = 15.625
+"""Side [cm] of the square over which particles come into the slab."""
 
 
 def simulate_showers(
@@ -47,28 +57,32 @@ def simulate_showers(
     seed: int = 0,
     energy_range: tuple[float, float] = (10.0, 100.0),
     split: str | None = None,
+    detector: str = "hgcal",
     save_every: int = 25,
     progress: Callable[[int, int], None] | None = None,
 ) -> ShowerLibrary:
-    """Simulate single showers in the 50-layer detector and write them as a shower library.
+    """Simulate single showers in one of the detectors and write them as a shower library.
 
     Particles start at the origin, uniform in solid angle within 5 degrees of the axis, with energies log-uniform in the
-    range. Shower i depends on particle, range, seed and i alone. A run that was interrupted goes on where it was last
-    saved when it is started again, and one that asks for more showers than the file holds adds the missing ones.
-    On one core a shower takes about 2 s per 100 GeV; for more cores start runs with other seeds and other outputs.
+    range. Into the slab they come straight on, uniform over one cell of the coarsest layer, 15.625 cm wide. Shower i
+    depends on particle, range, seed and i alone. A run that was interrupted goes on where it was last saved when it is
+    started again, and one that asks for more showers than the file holds adds the missing ones. On one core a shower
+    takes about 2 s per 100 GeV; for more cores start runs with other seeds and other outputs.
 
     Parameters
     ----------
-    particle : {"e-", "e+", "gamma", "pi-", "pi+"}
+    particle : {"e-", "e+", "gamma", "pi-", "pi+", "neutron"}
     n_showers : int
         Showers that the file holds in the end.
     output : path
         Library to write, see `ShowerLibrary.save`; complete at any time.
     seed : int, default 0
     energy_range : (float, float), default (10, 100) [GeV]
+        Kinetic energies.
     split : {"train", "validation", "tuning", "test"}, optional
         Split of all showers. By default of every 20 showers the first goes to validation, the second to tuning, the
         third and fourth to test, the rest to train.
+    detector : {"hgcal", "slab-base"}
     save_every : int, default 25
         Showers between two writings of the file.
     progress : callable, optional
@@ -83,7 +97,7 @@ def simulate_showers(
     ImportError
         Where geant4-pybind is not installed.
     ValueError
-        For an unknown particle or split, an impossible range, or an output with other showers in it.
+        For an unknown particle, split or detector, an impossible range, or an output with other showers in it.
     RuntimeError
         Where Geant4 fails; holds the last lines it wrote.
 
@@ -97,6 +111,8 @@ def simulate_showers(
     """
     if particle not in PARTICLES:
         raise ValueError(f"particle {particle!r} is not known; there are {', '.join(PARTICLES)}")
+    if detector not in GEOMETRIES:
+        raise ValueError(f"detector {detector!r} cannot be simulated; there are {', '.join(GEOMETRIES)}")
     if not 0 < energy_range[0] < energy_range[1]:
         raise ValueError(f"energy_range is {tuple(energy_range)}, expected two rising energies above 0 GeV")
     if n_showers < 0 or seed < 0 or save_every < 1:
@@ -107,7 +123,7 @@ def simulate_showers(
     target = Path(output)
     have = ShowerLibrary.load(target) if target.exists() else None
     if have is not None:
-        check_primaries(have, particle, seed, energy_range, target)
+        check_primaries(have, particle, seed, energy_range, target, detector)
         if len(have) >= n_showers:
             return have
     if find_spec("geant4_pybind") is None:
@@ -119,6 +135,7 @@ def simulate_showers(
         "seed": seed,
         "energy_range": list(energy_range),
         "split": split,
+        "detector": detector,
         "save_every": save_every,
     }
     command = [sys.executable, "-m", "cmlflow.simulation.geant4_run", json.dumps(job)]
@@ -165,6 +182,11 @@ def primary(seed: int, i: int, energy_range: tuple[float, float]) -> tuple[float
     return energy, np.array([sine * np.cos(angle), sine * np.sin(angle), cosine]), int(rng.integers(1, 2**31 - 1))
 
 
+def entry_point(seed: int, i: int) -> NDArray[np.float64]:
+    """Where the particle of shower i of a run comes into the slab, x and y [cm]."""
+    return np.random.default_rng([seed, i, 1]).uniform(0.0, ENTRY, 2)
+
+
 def split_numbers(n_showers: int, split: str | None) -> NDArray[np.uint8]:
     """Number in `SPLITS` of each shower; by default a fixed pattern of 20, see `simulate_showers`."""
     if split is not None:
@@ -174,7 +196,12 @@ def split_numbers(n_showers: int, split: str | None) -> NDArray[np.uint8]:
 
 
 def check_primaries(
-    library: ShowerLibrary, particle: str, seed: int, energy_range: tuple[float, float], path: Path
+    library: ShowerLibrary,
+    particle: str,
+    seed: int,
+    energy_range: tuple[float, float],
+    path: Path,
+    detector: str = "hgcal",
 ) -> None:
     """Refuse to go on with a file whose showers did not come from this run.
 
@@ -183,9 +210,14 @@ def check_primaries(
     ValueError
         Names the file and the first shower that differs.
     """
+    if library.detector != detector:
+        raise ValueError(f"{path}: showers of {library.detector}, not of {detector}; choose another output")
     for i in range(len(library)):
         energy, direction, _ = primary(seed, i, energy_range)
-        same = np.isclose(library.energy[i], energy, rtol=1e-6) and np.allclose(library.direction[i], direction, 1e-5)
+        have, wanted = library.direction[i], direction
+        if library.entry is not None:
+            have, wanted = library.entry[i], entry_point(seed, i)
+        same = np.isclose(library.energy[i], energy, rtol=1e-6) and np.allclose(have, wanted, 1e-5)
         if not same or library.pdg_id[i] != PARTICLES[particle]:
             raise ValueError(
                 f"{path}: shower {i} (pdg_id {library.pdg_id[i]}, {library.energy[i]:.4g} GeV) is not that of this "
@@ -203,6 +235,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--energy", type=float, nargs=2, default=(10.0, 100.0), metavar=("MIN", "MAX"), help="GeV")
     parser.add_argument("--split", choices=SPLITS, help="one split for all (default: a fixed pattern of all four)")
+    parser.add_argument("--detector", choices=GEOMETRIES, default="hgcal")
     args = parser.parse_args()
 
     def show(done: int, wanted: int) -> None:
@@ -211,7 +244,8 @@ def main() -> None:
     try:
         library = simulate_showers(
             args.particle, args.n_showers, args.output,
-            seed=args.seed, energy_range=tuple(args.energy), split=args.split, progress=show,
+            seed=args.seed, energy_range=tuple(args.energy), split=args.split, detector=args.detector,
+            progress=show,
         )  # fmt: skip
     except (ValueError, ImportError, RuntimeError) as e:
         sys.exit(f"error: {e}")

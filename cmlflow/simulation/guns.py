@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from cmlflow.event import Event, EventStore
+from cmlflow.simulation.flow import SLAB_SAMPLES, SlabSample
 from cmlflow.simulation.library import ShowerLibrary
 from cmlflow.simulation.overlay import N_SYMMETRIES, overlay
 
@@ -46,6 +47,32 @@ class Sample:
     threshold: float = 0.5
     detector: str = "hgcal"
 
+    def maker(
+        self, n_particles: int | None, library: Library | Sequence[Library] | None
+    ) -> Callable[[np.random.Generator, int], Event]:
+        """A function that makes the event with a random generator and a number; see `SimulatedEvents`."""
+        pools = {k: _Pool(self, k, library) for k in self.kinds}
+
+        def make(rng: np.random.Generator, number: int) -> Event:
+            n = int(rng.integers(self.n_particles[0], self.n_particles[1] + 1))
+            n = n if n_particles is None else n_particles
+            energy = rng.uniform(*self.energy_range, size=n)
+            kind = rng.integers(len(self.kinds), size=n)
+            near = rng.random(n)
+            symmetry = rng.integers(N_SYMMETRIES, size=n)
+            showers, taken = [], set[tuple[str, int]]()
+            for k, e, u in zip(kind, energy, near, strict=True):
+                pool = pools[self.kinds[k]]
+                at = pool.pick(e, u, taken)
+                taken.add((pool.kind, at))
+                showers.append(pool.library[at])
+            return overlay(showers, symmetry, threshold=self.threshold, detector=self.detector, number=number)
+
+        return make
+
+
+AnySample = Sample | SlabSample
+
 
 def _samples() -> dict[str, Sample]:
     """All samples by name: each with its validation, tuning and test companion."""
@@ -74,7 +101,7 @@ def _samples() -> dict[str, Sample]:
 SAMPLES: dict[str, Sample] = _samples()
 
 
-def sample(name: str) -> Sample:
+def sample(name: str) -> AnySample:
     """A sample by its name.
 
     Parameters
@@ -84,7 +111,9 @@ def sample(name: str) -> Sample:
         ``paper-em``, ``paper-had`` (2-10 and 2-7 particles of 30-400 GeV) or ``paper-mixed`` (2-7, 30-250 GeV), for
         training. With ``-validation`` or ``-tuning`` the same spectrum from other showers, the second being the
         auxiliary sample that readouts are tuned on; with ``-test`` 1-15 particles of 10-200 GeV (compact) or 1-30 of
-        30-600 GeV (paper), from showers used for nothing else.
+        30-600 GeV (paper), from showers used for nothing else. For particle flow in the slab detector ``rho``,
+        ``pi-gun-2-5``, ``-5-10``, ``-10-15``, ``-15-20``, ``-2-20`` and ``jets``, with the same companions, all of one
+        spectrum: see `cmlflow.simulation.flow`.
 
     Raises
     ------
@@ -101,10 +130,10 @@ def sample(name: str) -> Sample:
     ----------
     Contrastive Metric Learning for Point Cloud Segmentation in Highly Granular Detectors, arXiv:2603.23356, III.1.
     """
-    try:
-        return SAMPLES[name]
-    except KeyError:
-        raise ValueError(f"sample {name!r} is not known; there are {', '.join(SAMPLES)}") from None
+    found = SAMPLES.get(name) or SLAB_SAMPLES.get(name)
+    if found is None:
+        raise ValueError(f"sample {name!r} is not known; there are {', '.join([*SAMPLES, *SLAB_SAMPLES])}")
+    return found
 
 
 class SimulatedEvents(Sequence[Event]):
@@ -114,16 +143,17 @@ class SimulatedEvents(Sequence[Event]):
 
     The energy of a particle is drawn first; the shower is one of the eight nearest in energy among those of its kind,
     the sample's split and energy range, put through one of the 8 symmetries of the grid; no shower comes twice in an
-    event as long as there are others. The particle has the energy with which its shower was simulated.
+    event as long as there are others. The particle has the energy with which its shower was simulated. In the slab
+    detector showers are scaled in energy instead: `cmlflow.simulation.flow`.
 
     Parameters
     ----------
-    sample : str or Sample
+    sample : str, Sample or SlabSample
         Name (see `sample`) or description.
     n_events : int
     seed : int, default 0
     n_particles : int, optional
-        The same number of particles in every event, in place of the sample's range.
+        The same number of particles in every event, in place of the sample's range; not for those of one decay.
     library : ShowerLibrary, path or sequence of these, optional
         Where showers come from; the packaged library of the sample's kinds by default.
     epoch : int, default 0
@@ -136,7 +166,7 @@ class SimulatedEvents(Sequence[Event]):
 
     def __init__(
         self,
-        sample: str | Sample,
+        sample: str | AnySample,
         n_events: int,
         seed: int = 0,
         n_particles: int | None = None,
@@ -152,7 +182,7 @@ class SimulatedEvents(Sequence[Event]):
         self.n_events, self.seed, self.epoch = int(n_events), int(seed), int(epoch)
         self.n_particles = None if n_particles is None else int(n_particles)
         self.library = library
-        self._pools: dict[str, _Pool] | None = None
+        self._make: Callable[[np.random.Generator, int], Event] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Go to another, equally reproducible set of events: fresh ones for each pass of a training."""
@@ -175,33 +205,19 @@ class SimulatedEvents(Sequence[Event]):
         if not -self.n_events <= i < self.n_events:
             raise IndexError(f"event {i} asked for, but there are {self.n_events}")
         i %= self.n_events
-        s = self.sample
-        rng = np.random.default_rng([self.seed, self.epoch, i])
-        n = int(rng.integers(s.n_particles[0], s.n_particles[1] + 1))
-        n = n if self.n_particles is None else self.n_particles
-        energy = rng.uniform(*s.energy_range, size=n)
-        kind = rng.integers(len(s.kinds), size=n)
-        near = rng.random(n)
-        symmetry = rng.integers(N_SYMMETRIES, size=n)
-        if self._pools is None:
-            self._pools = {k: _Pool(s, k, self.library) for k in s.kinds}
-        pools = [self._pools[s.kinds[k]] for k in kind]
-        showers, taken = [], set[tuple[str, int]]()
-        for pool, e, u in zip(pools, energy, near, strict=True):
-            at = pool.pick(e, u, taken)
-            taken.add((pool.kind, at))
-            showers.append(pool.library[at])
-        return overlay(showers, symmetry, threshold=s.threshold, detector=s.detector, number=i)
+        if self._make is None:
+            self._make = self.sample.maker(self.n_particles, self.library)
+        return self._make(np.random.default_rng([self.seed, self.epoch, i]), i)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pools": None}
+        return {**self.__dict__, "_make": None}
 
     def __repr__(self) -> str:
         return f"<SimulatedEvents {self.sample.name}: {self.n_events} events, seed {self.seed}, epoch {self.epoch}>"
 
 
 def simulate(
-    sample: str | Sample,
+    sample: str | AnySample,
     n_events: int,
     seed: int = 0,
     *,
@@ -212,7 +228,7 @@ def simulate(
 
     Parameters
     ----------
-    sample : str or Sample
+    sample : str, Sample or SlabSample
         Name (see `cmlflow.simulation.sample`) or description.
     n_events : int
     seed : int, default 0
@@ -275,5 +291,5 @@ class _Pool:
         return nearest[int(u * len(nearest))]
 
 
-def _named(value: str | Sample) -> Sample:
-    return value if isinstance(value, Sample) else sample(value)
+def _named(value: str | AnySample) -> AnySample:
+    return sample(value) if isinstance(value, str) else value

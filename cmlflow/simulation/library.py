@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.simulation.detector import detector
+from cmlflow.simulation.detector import Slab
+from cmlflow.simulation.detector import detector as find_detector
 from cmlflow.simulation.showerfile import read_showers, write_showers
 
 SPLITS = ("train", "validation", "tuning", "test")
-PACKAGED = ("hgcal-em", "hgcal-had")
+PACKAGED = ("hgcal-em", "hgcal-had", "slab-pi", "slab-gamma", "slab-n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +27,16 @@ class Shower:
     ----------
     pdg_id : int
     energy : float [GeV]
-        Energy of the particle.
+        Energy of the particle; kinetic for showers of a slab detector.
     direction : ndarray of shape (3,), float32
         Unit vector; the particle comes from the origin.
     layer : ndarray of shape (n_cells,), uint8
     ix, iy : ndarray of shape (n_cells,), int16
     edep : ndarray of shape (n_cells,), float32 [MeV]
         Energy deposited in each cell; no cell comes twice.
+    entry : ndarray of shape (2,), float32 [cm], or None
+        Point of the front face where the particle came in, straight on: showers of a slab detector have it. Cell
+        (ix, iy) of theirs covers ix..ix+1 and iy..iy+1 base cells from the same origin.
     """
 
     pdg_id: int
@@ -42,6 +46,7 @@ class Shower:
     ix: NDArray[np.int16]
     iy: NDArray[np.int16]
     edep: NDArray[np.float32]
+    entry: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,7 @@ class ShowerLibrary:
     Attributes
     ----------
     energy : ndarray of shape (n_showers,), float32 [GeV]
+        Energy of each particle; kinetic for showers of a slab detector.
     direction : ndarray of shape (n_showers, 3), float32
         Unit vectors; the particles come from the origin.
     pdg_id : ndarray of shape (n_showers,), int64
@@ -62,6 +68,8 @@ class ShowerLibrary:
     edep : ndarray of shape (n_cells,), float32 [MeV]
     detector : str
         Name of the geometry.
+    entry : ndarray of shape (n_showers, 2), float32 [cm], or None
+        Where particles came into a slab detector, see `Shower`; None for other detectors.
     """
 
     energy: NDArray[np.float32]
@@ -74,16 +82,23 @@ class ShowerLibrary:
     iy: NDArray[np.int16]
     edep: NDArray[np.float32]
     detector: str = "hgcal"
+    entry: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n, cells = len(self.energy), len(self.edep)
         lengths = {"direction": n, "pdg_id": n, "split": n, "offset": n + 1, "layer": cells, "ix": cells, "iy": cells}
+        if self.entry is not None:
+            lengths["entry"] = n
         for name, wanted in lengths.items():
             if len(getattr(self, name)) != wanted:
                 raise ValueError(f"shower library: {name} has {len(getattr(self, name))} entries, expected {wanted}")
         if self.offset[0] != 0 or self.offset[-1] != cells or (np.diff(self.offset) < 0).any():
             raise ValueError(f"shower library: offset must rise from 0 to the number of cells, {cells}")
-        last = detector(self.detector).n_layers
+        geometry = find_detector(self.detector)
+        if isinstance(geometry, Slab) != (self.entry is not None):
+            have = "need" if self.entry is None else "have no"
+            raise ValueError(f"shower library: showers of {self.detector} {have} entry points")
+        last = geometry.n_layers
         if cells and not (self.layer.min() >= 1 and self.layer.max() <= last):
             raise ValueError(
                 f"shower library: layers {self.layer.min()}..{self.layer.max()}, but {self.detector} has 1..{last}"
@@ -99,6 +114,7 @@ class ShowerLibrary:
         return Shower(
             int(self.pdg_id[i]), float(self.energy[i]), self.direction[i],
             self.layer[own], self.ix[own], self.iy[own], self.edep[own],
+            None if self.entry is None else self.entry[i],
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -138,6 +154,7 @@ class ShowerLibrary:
         return ShowerLibrary(
             self.energy[which], self.direction[which], self.pdg_id[which], self.split[which], offset,
             self.layer[cell], self.ix[cell], self.iy[cell], self.edep[cell], self.detector,
+            None if self.entry is None else self.entry[which],
         )  # fmt: skip
 
     def select(
@@ -168,37 +185,52 @@ class ShowerLibrary:
         arrays = {
             f.name: np.concatenate([getattr(lib, f.name) for lib in libraries])
             for f in fields(cls)
-            if f.name not in ("offset", "detector")
+            if f.name not in ("offset", "detector", "entry")
         }
-        return cls(**arrays, offset=offset, detector=names[0])
+        entries = [lib.entry for lib in libraries if lib.entry is not None]
+        entry = np.concatenate(entries) if entries else None
+        return cls(**arrays, offset=offset, detector=names[0], entry=entry)
 
     @classmethod
-    def from_g4(cls, path: str | Path, pdg_id: int, split: str | ArrayLike = "train") -> ShowerLibrary:
+    def from_g4(
+        cls, path: str | Path, pdg_id: int, split: str | ArrayLike = "train", detector: str = "hgcal"
+    ) -> ShowerLibrary:
         """Import showers from the arrays a simulation job writes.
 
         Parameters
         ----------
         path : path
             npz with ``primary`` (n_showers, 4): energy [GeV] and unit direction; ``offset`` (n_showers + 1,);
-            ``layer``, ``ix``, ``iy`` and ``edep`` [MeV] per cell.
+            ``layer``, ``ix``, ``iy`` and ``edep`` [MeV] per cell. For a slab detector ``primary`` (n_showers, 3) is
+            kinetic energy, entry x and y [cm], and layers count from 0.
         pdg_id : int
-            Particle that started the showers: 11 electron, -211 negative pion.
+            Particle that started the showers: 11 electron, -211 negative pion, 22 photon, 2112 neutron.
         split : str or array_like of shape (n_showers,), int
             One split for all, or the number in `SPLITS` for each.
+        detector : str, default "hgcal"
+            Geometry of the showers: ``"hgcal"`` or ``"slab-base"``.
+
+        Raises
+        ------
+        ValueError
+            Where arrays are missing, or are those of another detector.
         """
+        flat = isinstance(find_detector(detector), Slab)
         with np.load(path) as f:
             missing = sorted({"primary", "offset", "layer", "ix", "iy", "edep"} - set(f.files))
             if missing:
                 raise ValueError(f"{path}: arrays {', '.join(missing)} are missing; is this a file of single showers?")
             primary = f["primary"].astype(np.float32)
-            n = len(primary)
-            number = (
-                np.full(n, split_number(split), np.uint8) if isinstance(split, str) else np.asarray(split, np.uint8)
-            )
+            n, wanted = len(primary), 3 if flat else 4
+            if primary.shape != (n, wanted):
+                raise ValueError(f"{path}: primary has shape {primary.shape}, expected ({n}, {wanted}) for {detector}")
+            number = np.resize(split_number(split), n) if isinstance(split, str) else np.asarray(split)
+            ahead = np.tile(np.array([0, 0, 1], np.float32), (n, 1))
             return cls(
-                primary[:, 0].copy(), primary[:, 1:4].copy(), np.full(n, pdg_id, np.int64), number.astype(np.uint8),
-                f["offset"].astype(np.int64), f["layer"].astype(np.uint8),
-                f["ix"].astype(np.int16), f["iy"].astype(np.int16), f["edep"].astype(np.float32),
+                primary[:, 0].copy(), ahead if flat else primary[:, 1:4].copy(), np.full(n, pdg_id, np.int64),
+                number.astype(np.uint8), f["offset"].astype(np.int64), f["layer"].astype(np.uint8) + np.uint8(flat),
+                f["ix"].astype(np.int16), f["iy"].astype(np.int16), f["edep"].astype(np.float32), detector,
+                primary[:, 1:3].copy() if flat else None,
             )  # fmt: skip
 
     def with_split(self, split: ArrayLike) -> ShowerLibrary:
@@ -211,7 +243,7 @@ class ShowerLibrary:
         offset = np.concatenate([[0], np.cumsum(keep)])[self.offset]
         return ShowerLibrary(
             self.energy, self.direction, self.pdg_id, self.split, offset,
-            self.layer[keep], self.ix[keep], self.iy[keep], self.edep[keep], self.detector,
+            self.layer[keep], self.ix[keep], self.iy[keep], self.edep[keep], self.detector, self.entry,
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
@@ -242,11 +274,13 @@ class ShowerLibrary:
 
         Parameters
         ----------
-        name : {"hgcal-em", "hgcal-had"}
-            1,943 electrons or 2,382 negative pions of 10-600 GeV, most of them below 100 GeV; cells below 0.05 MIP
-            are left out (see `cmlflow.simulation.packaging`). Simulated with Geant4 11.4, FTFP_BERT. In the hadronic
-            showers, cross sections of neutrons below 20 MeV and gamma-nuclear ones are smooth stand-ins (no
-            resonances) and there are no discrete nuclear levels.
+        name : str
+            ``"hgcal-em"``, ``"hgcal-had"``: 1,943 electrons or 2,382 negative pions of 10-600 GeV, most of them below
+            100 GeV; cells below 0.05 MIP are left out. ``"slab-pi"``, ``"slab-gamma"``, ``"slab-n"``: 700 negative
+            pions of 0.5-60 GeV, 700 photons of 0.2-60 GeV and 200 neutrons of 1-60 GeV; cells below 0.2 MeV are left
+            out (see `cmlflow.simulation.packaging`). Simulated with Geant4 11.4, FTFP_BERT. In the hadronic showers,
+            cross sections of neutrons below 20 MeV and gamma-nuclear ones are smooth stand-ins (no resonances) and
+            there are no discrete nuclear levels.
 
         Raises
         ------

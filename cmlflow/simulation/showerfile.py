@@ -1,8 +1,9 @@
 """The file format of shower libraries: an npz of about two bytes per cell.
 
 Cells are sorted by shower, layer and distance from the shower axis, which is the straight line from the origin along
-the particle's direction. A cell's place is its rank among the cells around the axis, nearest first; stored are the
-steps from rank to rank, and per shower and layer the number of cells. Energies are levels on a logarithmic scale.
+the particle's direction (slab detectors: straight on from the entry point). A cell's place is its rank among the cells
+around the axis, nearest first; stored are the steps from rank to rank, and per shower and layer the number of cells.
+Energies are levels on a logarithmic scale.
 
 ===========  =================================  =======================================================
 array        shape and type                     content
@@ -17,6 +18,7 @@ n_cells      (2, n_showers n_layers) uint8      cells per shower and layer; low 
 step         (3, n_cells) uint8                 steps of rank; the first of a layer is the rank itself
 level_high   (n_cells,) uint8                   energy level / 16
 level_low    (n_cells / 2,) uint8               energy level modulo 16, two to a byte, the earlier one in front
+entry        (n_showers, 2) float32 [cm]        slab detectors only: where the particle came in; the axis begins there
 ===========  =================================  =======================================================
 """
 
@@ -43,7 +45,7 @@ LEVELS = 4096
 
 def write_showers(library: ShowerLibrary, path: str | Path) -> None:
     """Write a library; see `ShowerLibrary.save`."""
-    axis_x, axis_y = _axis(library.direction, library.offset, library.layer, library.detector)
+    axis_x, axis_y = _axis(library.direction, library.offset, library.layer, library.detector, library.entry)
     rx, ry = library.ix - axis_x, library.iy - axis_y
     reach = int(max(np.abs(rx).max(initial=0), np.abs(ry).max(initial=0)))
     spiral = _spiral(reach)
@@ -73,6 +75,8 @@ def write_showers(library: ShowerLibrary, path: str | Path) -> None:
         "level_high": (level >> 4).astype(np.uint8),
         "level_low": (low[:, 0] << 4 | low[:, 1]).astype(np.uint8),
     }
+    if library.entry is not None:
+        arrays["entry"] = library.entry.astype(np.float32)
     with atomically(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")  # fixed time stamp: same showers, same bytes
@@ -104,7 +108,7 @@ def read_showers(path: str | Path) -> dict[str, Any]:
     offset = start[::n_layers].copy()
     layer = np.repeat(np.tile(np.arange(1, n_layers + 1, dtype=np.uint8), n), count)
     relative = _spiral(reach).astype(np.int16)[place]
-    axis_x, axis_y = _axis(a["direction"], offset, layer, str(a["detector"]))
+    axis_x, axis_y = _axis(a["direction"], offset, layer, str(a["detector"]), a.get("entry"))
     return {
         "energy": a["energy"],
         "direction": a["direction"],
@@ -116,16 +120,25 @@ def read_showers(path: str | Path) -> dict[str, Any]:
         "iy": relative[:, 1] + axis_y,
         "edep": scale[level],
         "detector": str(a["detector"]),
+        "entry": a.get("entry"),
     }
 
 
 def _axis(
-    direction: NDArray[np.float32], offset: NDArray[np.int64], layer: NDArray[np.uint8], name: str
+    direction: NDArray[np.float32],
+    offset: NDArray[np.int64],
+    layer: NDArray[np.uint8],
+    name: str,
+    entry: NDArray[np.float32] | None,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Cell through which the axis of each cell's shower passes in that cell's layer."""
     d = detector(name)
-    slope = direction[:, :2].astype(np.float64) / direction[:, 2:].astype(np.float64)
-    table = np.floor(slope[:, :, None] * (d.z / d.cell_size) + 0.5).astype(np.int16)
+    if entry is None:
+        slope = direction[:, :2].astype(np.float64) / direction[:, 2:].astype(np.float64)
+        table = np.floor(slope[:, :, None] * (d.z / d.cell_size) + 0.5).astype(np.int16)
+    else:
+        cell = np.floor(entry.astype(np.float64) / d.cell_size).astype(np.int16)
+        table = np.repeat(cell[:, :, None], d.n_layers, axis=2)
     shower = np.repeat(np.arange(len(direction)), np.diff(offset))
     which = layer.astype(np.int64) - 1
     return table[shower, 0, which], table[shower, 1, which]

@@ -165,6 +165,13 @@ def test_refused_at_opening(tmp_path, table, message):
         ({"hit_particle": [[0, -7], []]}, "particle_id of hit 1 is -7"),
         ({"hit_z_cm": [["a", "b"], []]}, "column hit_z_cm holds string"),
         ({"deposit_hit": [[0], []], "deposit_energy": [[1.0], []]}, "entry 0: deposit_particle missing"),
+        (
+            {f"track_{n}": [[1.0, 2.0], []] for n in ("momentum_gev", "x_cm", "y_cm", "z_cm")}
+            | {f"track_direction_{a}": [[1.0, 2.0], []] for a in "xyz"}
+            | {"track_particle": [[-1, -1], []]}
+            | {f"crossing_{a}_cm": [[1.0, 2.0, 3.0], []] for a in "xyz"},
+            "entry 0: crossing_x_cm has 3 values, not the same number for each of 2 tracks",
+        ),
         ({"number": [7, 8], "hit_y_cm": [[1.0, float("inf")], []]}, "event 7: position of hit 1 is inf"),
     ],
 )

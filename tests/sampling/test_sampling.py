@@ -87,9 +87,20 @@ def test_symmetries_keep_deposits_and_names():
     assert (moved.has_deposits, moved.has_purity, moved.detector, moved.number) == (True, False, "hgcal", 5)
 
 
-def test_symmetries_refuse_tracks_and_unknown_numbers():
-    tracks = ([10.0], [[0, 0, 1]], [[0, 0, 300]], [-1])
-    with pytest.raises(ValueError, match="event 3: has tracks"):
-        grid_symmetry(event(2, tracks=tracks, number=3), 1)
+@pytest.mark.parametrize("number", range(8))
+def test_symmetries_move_tracks_with_the_hits(number):
+    e = event(6)
+    there = ([1.0] * 6, e.position, e.position, [-1] * 6, np.stack([e.position, np.full((6, 3), np.nan)], axis=1))
+    moved = grid_symmetry(event(6, tracks=there), number)
+    for name in ("direction", "entry"):
+        np.testing.assert_array_equal(getattr(moved.tracks, name), moved.position)
+    np.testing.assert_array_equal(moved.tracks.crossing[:, 0], moved.position)
+    assert np.isnan(moved.tracks.crossing[:, 1]).all()
+    plain = grid_symmetry(event(6, tracks=there[:4]), number).tracks
+    assert plain.crossing is None
+    assert (plain.momentum.tolist(), plain.particle.tolist()) == ([1.0] * 6, [-1] * 6)
+
+
+def test_unknown_symmetries_are_refused():
     with pytest.raises(ValueError, match=r"symmetry is 8, expected 0..7"):
         grid_symmetry(event(2), 8)

@@ -4,19 +4,24 @@ import numpy as np
 import pytest
 
 from cmlflow.simulation import SPLITS, ShowerLibrary
-from cmlflow.simulation.geant4 import PARTICLES, primary, simulate_showers, split_numbers
+from cmlflow.simulation.geant4 import PARTICLES, entry_point, primary, simulate_showers, split_numbers
 
 HAS_GEANT4 = find_spec("geant4_pybind") is not None
 RANGE = (5.0, 10.0)
 
 
-def finished(path, n, particle="pi-", seed=3):
+def finished(path, n, particle="pi-", seed=3, detector="hgcal"):
     """A library with the primaries of a run and one cell per shower."""
     drawn = [primary(seed, i, RANGE) for i in range(n)]
+    direction, entry = np.float32([d[1] for d in drawn]).reshape(-1, 3), None
+    if detector != "hgcal":
+        direction[:] = 0, 0, 1
+        entry = np.float32([entry_point(seed, i) for i in range(n)])
     ShowerLibrary(
-        np.float32([d[0] for d in drawn]), np.float32([d[1] for d in drawn]).reshape(-1, 3),
+        np.float32([d[0] for d in drawn]), direction,
         np.full(n, PARTICLES[particle]), split_numbers(n, None), np.arange(n + 1),
         np.full(n, 5, np.uint8), np.full(n, 2, np.int16), np.full(n, -4, np.int16), np.full(n, 0.2, np.float32),
+        detector, entry,
     ).save(path)  # fmt: skip
 
 
@@ -52,6 +57,26 @@ def test_complete_library_needs_no_geant4(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == before
 
 
+def test_entry_points_fill_their_square():
+    points = np.array([entry_point(1, i) for i in range(2000)])
+    assert points.min() > 0
+    assert points.max() < 15.625
+    np.testing.assert_allclose(points.mean(axis=0), 15.625 / 2, atol=0.4)
+    assert abs(np.corrcoef(points.T)[0, 1]) < 0.1
+
+
+def test_complete_slab_library_needs_no_geant4(tmp_path):
+    finished(tmp_path / "a.npz", 5, detector="slab-base")
+    library = simulate_showers("pi-", 5, tmp_path / "a.npz", seed=3, energy_range=RANGE, detector="slab-base")
+    assert library.detector == "slab-base"
+    with pytest.raises(ValueError, match=r"a\.npz: showers of slab-base, not of hgcal"):
+        simulate_showers("pi-", 5, tmp_path / "a.npz", seed=3, energy_range=RANGE)
+    library.entry[2] += 1
+    library.save(tmp_path / "b.npz")
+    with pytest.raises(ValueError, match=r"b\.npz: shower 2 .* is not that of this run"):
+        simulate_showers("pi-", 5, tmp_path / "b.npz", seed=3, energy_range=RANGE, detector="slab-base")
+
+
 @pytest.mark.parametrize("other", [{"seed": 4}, {"particle": "pi+"}, {"energy_range": (5.0, 11.0)}])
 def test_output_of_another_run_is_refused(tmp_path, other):
     finished(tmp_path / "a.npz", 2)
@@ -67,6 +92,8 @@ def test_arguments_are_checked(tmp_path):
         simulate_showers("e-", 1, tmp_path / "a.npz", energy_range=(9, 3))
     with pytest.raises(ValueError, match="n_showers is -1"):
         simulate_showers("e-", -1, tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="detector 'slab-hg' cannot be simulated; there are hgcal, slab-base"):
+        simulate_showers("e-", 1, tmp_path / "a.npz", detector="slab-hg")
     with pytest.raises(ValueError, match="split 'all' is not known"):
         simulate_showers("e-", 1, tmp_path / "a.npz", split="all")
 
@@ -99,3 +126,16 @@ def test_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert len(whole) == 3
     assert (np.diff(whole.offset) > 5).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_GEANT4, reason="geant4-pybind is not installed")
+def test_photons_in_the_slab(tmp_path):
+    library = simulate_showers("gamma", 4, tmp_path / "a.npz", seed=5, energy_range=(1.0, 2.0), detector="slab-base")
+    seen = np.add.reduceat(library.edep, library.offset[:-1]) / 1000 / library.energy
+    np.testing.assert_allclose(seen, 1, atol=0.02)
+    share = np.bincount(library.layer, library.edep, 7) / library.edep.sum()
+    assert share[2] > 0.7
+    np.testing.assert_array_equal(library.entry[3], np.float32(entry_point(5, 3)))
+    across = (library.ix + 0.5) * 125 / 64 - np.repeat(library.entry[:, 0], np.diff(library.offset))
+    assert abs(np.average(across, weights=library.edep)) < 1.5

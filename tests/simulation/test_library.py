@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import os
 from importlib import resources
@@ -6,7 +7,18 @@ import numpy as np
 import pytest
 
 from cmlflow.simulation import PACKAGED, SPLITS, ShowerLibrary, detector
-from cmlflow.simulation.packaging import BANDS, COMPOSITION, assign, build_packaged
+from cmlflow.simulation.packaging import (
+    BANDS,
+    COMPOSITION,
+    SLAB_CUT_MEV,
+    SLAB_PATTERN,
+    assign,
+    build_packaged,
+    build_slab,
+)
+
+HGCAL = [name for name in PACKAGED if name.startswith("hgcal")]
+SLAB = {"slab-pi": -211, "slab-gamma": 22, "slab-n": 2112}
 
 
 @pytest.fixture
@@ -32,14 +44,14 @@ SHA256 = {
 }
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", HGCAL)
 def test_packaged_is_unchanged(name):
     """The packaged models were trained, tuned and scored on exactly these showers."""
     file = resources.files("cmlflow") / "assets" / "showers" / f"{name}.npz"
     assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256[name]
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", HGCAL)
 def test_packaged_fills_its_splits(name):
     library = ShowerLibrary.packaged(name)
     for split, wanted in COMPOSITION.items():
@@ -49,7 +61,7 @@ def test_packaged_fills_its_splits(name):
     assert len(library.find("train", energy_range=(10, 100))) >= 1200
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", HGCAL)
 def test_packaged_is_sound(name):
     library = ShowerLibrary.packaged(name)
     assert library is ShowerLibrary.packaged(name)
@@ -70,7 +82,7 @@ def test_splits_share_no_shower(name):
     assert sum(map(len, prints)) == len(set().union(*prints)) == len(library)
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", HGCAL)
 def test_packaged_showers_look_like_showers(name):
     library = ShowerLibrary.packaged(name)
     d = detector("hgcal")
@@ -153,6 +165,82 @@ def test_from_g4_and_packing(small, tmp_path):
     assert cells(back, 2) == cells(small, 2)
     packed = build_packaged([tmp_path / "g.npz"], -211, tmp_path / "p.npz")
     assert len(packed) == len(ShowerLibrary.load(tmp_path / "p.npz")) == 4
+
+
+def write_slab(path, library):
+    np.savez(
+        path, primary=np.column_stack([library.energy, library.entry]), offset=library.offset,
+        layer=library.layer - 1, ix=library.ix, iy=library.iy, edep=library.edep,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLAB)
+def test_packaged_slab_is_sound(name):
+    library = ShowerLibrary.packaged(name)
+    assert library.detector == "slab-base"
+    assert set(library.pdg_id) == {SLAB[name]}
+    assert [SPLITS[k] for k in library.split[:20]] == list(2 * SLAB_PATTERN)
+    assert [int((library.split == k).sum()) * 10 for k in range(4)] == [len(library) * k for k in (6, 1, 1, 2)]
+    assert library.edep.min() >= SLAB_CUT_MEV * 0.995
+    assert library.energy.max() < 60
+    assert library.entry.min() >= 0
+    assert library.entry.max() <= 15.625
+    assert set(library.layer) <= set(range(1, 7))
+    shower = np.repeat(np.arange(len(library)), np.diff(library.offset))
+    keys = ((shower * 8 + library.layer) * 512 + library.ix + 256) * 512 + library.iy + 256
+    assert (np.diff(np.sort(keys)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("slab-pi", 0.75, 0.9), ("slab-gamma", 0.97, 1.0), ("slab-n", 0.65, 0.85)]
+)
+def test_packaged_slab_showers_look_like_showers(name, low, high):
+    library = ShowerLibrary.packaged(name)
+    seen = np.add.reduceat(library.edep, library.offset[:-1]) / 1000 / library.energy
+    assert low < np.mean(seen) < high
+    edges = np.repeat(library.entry, np.diff(library.offset), axis=0)
+    for axis, cell in enumerate((library.ix, library.iy)):
+        middle = np.average((cell + 0.5) * 125 / 64 - edges[:, axis], weights=library.edep)
+        assert abs(middle) < 0.4
+
+
+def test_slab_from_g4_and_packing(tmp_path):
+    small = ShowerLibrary.packaged("slab-n").take([3, 11, 40])
+    write_slab(tmp_path / "g.npz", small)
+    back = ShowerLibrary.from_g4(tmp_path / "g.npz", 2112, detector="slab-base")
+    assert cells(back, 2) == cells(small, 2)
+    np.testing.assert_array_equal(back.entry, small.entry)
+    np.testing.assert_array_equal(back[1].entry, small.entry[1])
+    small.save(tmp_path / "l.npz")
+    packed = build_slab([tmp_path / "g.npz", tmp_path / "l.npz"], 2112, tmp_path / "p.npz")
+    again = ShowerLibrary.load(tmp_path / "p.npz")
+    assert len(packed) == len(again) == 6
+    assert [SPLITS[k] for k in again.split] == list(SLAB_PATTERN[:6])
+    for i in range(6):
+        assert cells(again, i) == cells(small, i % 3)
+    np.testing.assert_array_equal(again.entry, np.tile(small.entry, (2, 1)))
+    one = build_slab([tmp_path / "g.npz"], 2112, tmp_path / "q.npz")
+    np.testing.assert_array_equal(one.split, packed.split[:3])  # later files change nothing
+    with pytest.raises(ValueError, match=r"l\.npz: showers of slab-base by other particles than 22"):
+        build_slab([tmp_path / "l.npz"], 22, tmp_path / "q.npz")
+
+
+def test_slab_libraries_do_not_mix_with_others(tmp_path):
+    slab, hgcal = ShowerLibrary.packaged("slab-n").take([0, 1]), ShowerLibrary.packaged("hgcal-em").take([0])
+    both = ShowerLibrary.concatenate([slab.take([1]), slab])
+    np.testing.assert_array_equal(both.entry, slab.entry[[1, 0, 1]])
+    assert both.above(5.0).entry is both.entry
+    with pytest.raises(ValueError, match="of one detector"):
+        ShowerLibrary.concatenate([slab, hgcal])
+    with pytest.raises(ValueError, match="showers of slab-base need entry points"):
+        dataclasses.replace(slab, entry=None)
+    with pytest.raises(ValueError, match="showers of hgcal have no entry points"):
+        dataclasses.replace(hgcal, entry=np.zeros((1, 2), np.float32))
+    with pytest.raises(ValueError, match="entry has 1 entries, expected 2"):
+        dataclasses.replace(slab, entry=slab.entry[:1])
+    write_slab(tmp_path / "g.npz", slab)
+    with pytest.raises(ValueError, match=r"g\.npz: primary has shape \(2, 3\), expected \(2, 4\) for hgcal"):
+        ShowerLibrary.from_g4(tmp_path / "g.npz", 2112)
 
 
 def test_later_showers_move_none():
