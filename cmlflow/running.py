@@ -8,7 +8,7 @@ from typing import Any
 
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.recipes import Recipe
-from cmlflow.simulation import Sample, SimulatedEvents, sample, simulate
+from cmlflow.simulation import Sample, SimulatedEvents, SlabSample, sample, simulate
 from cmlflow.training.parallel import is_first
 
 
@@ -56,7 +56,11 @@ def run_recipe(
     return model
 
 
-def _sample(name: str, n_particles: tuple[int, int] | None) -> Sample:
+def _sample(name: str, n_particles: tuple[int, int] | None) -> Sample | SlabSample:
     """The sample of a name, with other numbers of particles where they are given."""
     found = sample(name)
-    return found if n_particles is None else replace(found, n_particles=n_particles)
+    if n_particles is None:
+        return found
+    if not isinstance(found, Sample):
+        raise ValueError(f"sample {name}: the number of its particles is not a matter of choice")
+    return replace(found, n_particles=n_particles)
