@@ -11,7 +11,7 @@ from pathlib import Path
 from cmlflow.benchmark.multiplicity import markdown
 from cmlflow.benchmark.physics.summary import markdown as physics_markdown
 from cmlflow.benchmark.tables import markdown as speed_markdown
-from cmlflow.recipes import READOUTS_TO_TUNE
+from cmlflow.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
 SCORES = ROOT / "benchmarks" / "results" / "compact" / "scores.json"
@@ -27,7 +27,7 @@ NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 def tables() -> dict[Path, str]:
     """What belongs between the marks of each document."""
     rows = json.loads(SCORES.read_text()) if SCORES.exists() else []
-    own = [r for r in rows if r["readout"] == READOUTS_TO_TUNE[r["model"].rsplit("-", 1)[1]][0]]
+    own = [r for r in rows if r["readout"] == recipe(r["model"]).readouts[0]]
     shown = {ROOT / "README.md": own, ROOT / "docs" / "results.md": rows}
     return {path: f"\n{markdown(chosen)}\n" if rows else NONE_YET for path, chosen in shown.items()}
 
