@@ -54,9 +54,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     select : {"loss", "physics"}, default="loss"
         How the best epoch is found: smallest validation loss, or smallest distance from perfect efficiency, purity
         and ratio of the readout (with its default thresholds) on the validation sample.
-    reassign : bool, default=False
-        Give each hit a second time to one of the clusters the readout found, with a shower profile that `fit` learns
-        after the network: see `cmlflow.reassignment`. Thresholds are tuned without it.
+    reassign : int, default=0
+        How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
+        `fit` learns after the network: see `cmlflow.reassignment`. Thresholds are tuned without it.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -102,7 +102,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         precision: str = "float32",
         augment: bool = False,
         select: str = "loss",
-        reassign: bool = False,
+        reassign: int = 0,
         random_state: int = 0,
         device: str = "cpu",
         verbose: bool = False,
@@ -393,8 +393,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             labels = np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
         else:
             labels = np.asarray(readout.fit_predict(points), np.int64)
-        if self.reassign and self.profile_ is not None:
-            return reassign(self.profile_, event, self._embedding(output), labels)
+        if self.profile_ is not None:
+            for _ in range(self.reassign):
+                labels = reassign(self.profile_, event, self._embedding(output), labels)
         return labels
 
     def _outputs(self, events: Iterable[Event]) -> Iterator[dict[str, np.ndarray]]:
