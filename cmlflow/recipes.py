@@ -131,6 +131,21 @@ def slopes(kind: str) -> Recipe:
     return replace(best(kind), name=f"compact-{kind}-slopes", parameters=parameters, train_particles=None)
 
 
+def control(kind: str, name: str) -> Recipe:
+    """`compact` with one thing changed, to see what that does.
+
+    ``"raw"``: SupCon, with inputs as they are, the paper's choice. ``"projective"``: SupCon, with x and y projected
+    along lines to the origin, the inputs of `best`. ``"oclong"``: OC, 60 epochs in place of 20.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "raw": {"scaling": "raw"},
+        "projective": {"scaling": "projective"},
+        "oclong": {"max_epochs": 60},
+    }
+    base = compact(kind, "oc" if name == "oclong" else "supcon")
+    return replace(base, name=f"compact-{kind}-{name}", parameters=base.parameters | changes[name])
+
+
 def paper(kind: str, head: str) -> Recipe:
     """Sizes, inputs and optimiser of arXiv:2603.23356, sections III.1 and III.2: 100 epochs, for a GPU.
 
@@ -180,6 +195,8 @@ def _recipes() -> dict[str, Callable[[], Recipe]]:
     for kind in ("em", "had", "mixed"):
         out[f"compact-{kind}-best"] = lambda kind=kind: best(kind)  # type: ignore[misc]
         out[f"compact-{kind}-slopes"] = lambda kind=kind: slopes(kind)  # type: ignore[misc]
+        for name in ("raw", "projective", "oclong") if kind != "mixed" else ():
+            out[f"compact-{kind}-{name}"] = lambda kind=kind, name=name: control(kind, name)  # type: ignore[misc]
     for head in ("supcon", "oc"):
         out[f"smoke-{head}"] = lambda head=head: smoke(head)  # type: ignore[misc]
         for kind in ("em", "had", "mixed"):

@@ -285,6 +285,12 @@ def modest(r: Results, kind: str, sample: str) -> list[Test]:
     return out
 
 
-def untested(r: Results, kind: str, sample: str) -> list[Test]:
-    """Nothing: this matrix has no models for it."""
-    return []
+def unscaled(r: Results, kind: str, sample: str) -> list[Test]:
+    """Figures of the embedding with and without scaled inputs, first seed."""
+    out = []
+    for figure, title in (("recall_at_1", "R@1"), ("contamination_at_10", "C@10"), ("auc", "AUC")):
+        for n in _several(r):
+            a, b = (Query(kind, system, sample, figure, (n,)) for system in ("raw", "supcon"))
+            close = r.combine(lambda x, y: SIMILAR - abs(x - y), a, b)
+            out.append(Test(f"{title} at {n}, unscaled − scaled", close, r.difference(a, b)))
+    return out

@@ -28,11 +28,15 @@ class System:
     name, title : str
     own : bool
         Dimension and readouts are those of its recipe, in place of those of the matrix.
+    control_of : str
+        The system that this is a variant of, with one thing changed, to find out what that does. Controls are trained
+        with the first seed and the largest dimension alone, and have tables of their own.
     """
 
     name: str
     title: str
     own: bool = False
+    control_of: str = ""
 
 
 SYSTEMS: dict[str, System] = {
@@ -42,6 +46,9 @@ SYSTEMS: dict[str, System] = {
         System("oc", "OC"),
         System("best", "best", own=True),
         System("slopes", "slopes, no network", own=True),
+        System("raw", "SupCon, unscaled inputs", control_of="supcon"),
+        System("projective", "SupCon, projected inputs", control_of="supcon"),
+        System("oclong", "OC, three times the training", control_of="oc"),
     )
 }
 
@@ -207,6 +214,7 @@ def cells(
         for seed, rank, kind, system in product(sorted(set(seeds)), range(len(set(dims))), kinds, systems)
         if recipe_name(size, kind, system) in RECIPES
         for dim in _dims(size, kind, system, dims)[rank : rank + 1]
+        if not SYSTEMS[system].control_of or (seed, rank) == (min(seeds), 0)
     ]
     if not found:
         raise ValueError(f"there is no recipe {size.recipes}-KIND-SYSTEM for kinds {kinds} and systems {systems}")
@@ -240,7 +248,8 @@ def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
     best = recipe_name(size, cell.kind, "best")
     names = [native_readout(size, cell.kind, cell.system).removesuffix(WIDE)]
     names += base.readouts if SYSTEMS[cell.system].own else COMMON_READOUTS
-    if (cell.system == "supcon" or SYSTEMS[cell.system].own) and best in RECIPES:
+    like_supcon = "supcon" in (cell.system, SYSTEMS[cell.system].control_of)
+    if (like_supcon or SYSTEMS[cell.system].own) and best in RECIPES:
         names += [name for name in recipe(best).readouts if name != "condensation"]
         names += [name + WIDE for name in dict.fromkeys(names)]
     return tuple(dict.fromkeys(names))

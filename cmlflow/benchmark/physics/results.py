@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from cmlflow.benchmark.physics.matrix import SPECTRUM, WIDE, Cell, Size, native_readout, recipe_name, training_range
+from cmlflow.benchmark.physics.matrix import (
+    SPECTRUM,
+    SYSTEMS,
+    WIDE,
+    Cell,
+    Size,
+    native_readout,
+    recipe_name,
+    training_range,
+)
 from cmlflow.benchmark.physics.rows import Rows, figure, joined, rows_of
 from cmlflow.metrics import Interval
 from cmlflow.metrics.matching import Array
@@ -112,8 +121,18 @@ class Results:
 
     @property
     def systems(self) -> list[str]:
-        """Systems of the matrix."""
-        return list(dict.fromkeys(c.system for c in self.cells))
+        """Systems of the matrix, without controls."""
+        return [name for name in dict.fromkeys(c.system for c in self.cells) if not SYSTEMS[name].control_of]
+
+    @property
+    def controls(self) -> list[str]:
+        """Controls of the matrix."""
+        return [name for name in dict.fromkeys(c.system for c in self.cells) if SYSTEMS[name].control_of]
+
+    def of_seed(self, seed: int) -> Results:
+        """The models of one seed."""
+        chosen = [c for c in self.cells if c.seed == seed]
+        return Results(self.size, chosen, self.tests, self.tuning, self.origins)
 
     @property
     def dims(self) -> list[int]:

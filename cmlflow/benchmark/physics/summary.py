@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmlflow.benchmark.physics.matrix import SYSTEMS
@@ -25,10 +25,6 @@ def markdown(found: Mapping[str, Any]) -> str:
     """
     own = {(c["kind"], c["system"]): c["own_readout"] for c in found["cells"]}
     dims = {key: max(c["dim"] for c in found["cells"] if (c["kind"], c["system"]) == key) for key in own}
-    lines = [
-        "| trained on | tested on | particles | system | readout | efficiency | purity | ratio | σ_eff | σ_eff, floor |"
-    ]
-    lines.append("|---|---|---:|---|---|---|---|---|---|---|")
     rows = [
         f
         for f in found["figures"]
@@ -36,10 +32,9 @@ def markdown(found: Mapping[str, Any]) -> str:
         and f.get("readout") == own[f["kind"], f["system"]]
         and f["dim"] == dims[f["kind"], f["system"]]
     ]
-    order = list(SYSTEMS)
-    for f in sorted(rows, key=lambda f: (f["kind"], f["sample"], f["particles"], order.index(f["system"]))):
-        cells = [f["kind"], f["sample"], str(f["particles"]), SYSTEMS[f["system"]].title, f["readout"]]
-        lines.append("| " + " | ".join(cells + [_figure(f.get(name)) for name in SHOWN]) + " |")
+    lines = _scores([f for f in rows if not SYSTEMS[f["system"]].control_of])
+    if controls := [f for f in rows if SYSTEMS[f["system"]].control_of]:
+        lines += ["", "One thing changed, first seed:", "", *_scores(controls)]
     columns = list(dict.fromkeys(on for claim in found["claims"] for on in claim["verdicts"]))
     lines += ["", "| claim | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for claim in found["claims"]:
@@ -52,6 +47,16 @@ def markdown(found: Mapping[str, Any]) -> str:
         )
         lines.append(f"| {goal['goal']} | {met} | {goal['verdict']} |")
     return "\n".join(lines) + "\n"
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    head = ["trained on", "tested on", "particles", "system", "readout", "efficiency", "purity", "ratio"]
+    lines = ["| " + " | ".join([*head, "σ_eff", "σ_eff, floor"]) + " |", "|---|---|---:|---|---|---|---|---|---|---|"]
+    order = list(SYSTEMS)
+    for f in sorted(rows, key=lambda f: (f["kind"], f["sample"], f["particles"], order.index(f["system"]))):
+        cells = [f["kind"], f["sample"], str(f["particles"]), SYSTEMS[f["system"]].title, f["readout"]]
+        lines.append("| " + " | ".join(cells + [_figure(f.get(name)) for name in SHOWN]) + " |")
+    return lines
 
 
 def _figure(value: Mapping[str, Any] | None) -> str:

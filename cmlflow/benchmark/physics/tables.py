@@ -226,6 +226,20 @@ def readout_table(r: Results, kind: str, sample: str, systems: Sequence[str], re
     return table_html(head, rows, dataset_title(kind, sample), [i for i, row in enumerate(rows) if row[1] == best])
 
 
+def control_table(r: Results, kind: str, sample: str, controls: Sequence[str]) -> str:
+    """Controls beside what they are variants of, same seed: scores with own readouts, and the embedding."""
+    first = r.of_seed(min(r.seeds))
+    figures = ("efficiency", "purity", "ratio", "resolution", "recall_at_1", "contamination_at_10", "auc")
+    systems = list(dict.fromkeys(s for c in controls for s in (SYSTEMS[c].control_of, c)))
+    rows = []
+    for n in r.numbers:
+        for system in systems:
+            queries = [Query(kind, system, sample, f, (n,)) for f in figures]
+            rows.append([n, SYSTEMS[system].title, *(shown(first.estimate(q)) for q in queries)])
+    head = ["particles", "system", "efficiency", "purity", "ratio", "σ_eff", "R@1", "C@10", "AUC"]
+    return table_html(head, rows, dataset_title(kind, sample))
+
+
 def condensed(rows: Sequence[list[Any]], labels: int) -> list[list[Any]]:
     """Rows with the same first cell become one where nothing of them has been run."""
     out: list[list[Any]] = []

@@ -144,3 +144,13 @@ def test_cells_of_the_papers_size_are_set_up(kind):
     for one in chosen:
         kept = score(model, one, ["condensation"])
         assert len(kept["particle"]["energy"]) == (one.n_particles or len(kept["particle"]["energy"])) > 0
+
+
+def test_controls_have_one_seed_and_dimension_and_the_readouts_of_what_they_vary():
+    found = cells(COMPACT, ["em", "mixed"], ["supcon", "raw", "oclong"], [16, 4], [1, 2])
+    assert [c.name for c in found if c.system in ("raw", "oclong")] == ["em-raw-16d-seed1", "em-oclong-16d-seed1"]
+    raw, supcon = (m.readouts_of(COMPACT, m.Cell("em", s, 16, 1)) for s in ("raw", "supcon"))
+    assert raw == supcon
+    long, oc = (m.recipe_of(COMPACT, m.Cell("em", s, 16, 1)) for s in ("oclong", "oc"))
+    assert long.parameters == oc.parameters | {"max_epochs": 60}
+    assert m.recipe_of(COMPACT, m.Cell("had", "projective", 16, 1)).parameters["scaling"] == "projective"

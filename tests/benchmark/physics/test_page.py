@@ -3,6 +3,7 @@
 import pytest
 
 from cmlflow.benchmark.physics import tables
+from cmlflow.benchmark.physics.claims import judged
 from cmlflow.benchmark.physics.goals import goals
 from cmlflow.benchmark.physics.matrix import cells
 from cmlflow.benchmark.physics.page import claim_table
@@ -39,3 +40,17 @@ def test_goals_without_values_are_not_missed(make, size, n):
     for goal in goals(make(cells(size, ["em"], ["supcon"], [16], [1]), size, {"supcon": "good"})):
         if f"at {n}" in goal["goal"]:
             assert goal["met"] is None
+
+
+def test_controls_are_shown_beside_what_they_vary_and_not_in_the_comparison(make, size):
+    matrix = cells(size, ["em"], ["supcon", "raw"], [16], [1, 2])
+    found = make(matrix, size, {"supcon": "good", "raw": "poor"})
+    assert (found.systems, found.controls) == (["supcon"], ["raw"])
+    table = tables.control_table(found, "em", "em", ["raw"])
+    assert table.count("<tr>") == 1 + 2 * len(found.numbers)
+    assert "unscaled" in table
+    assert "not run" not in table
+    claim = next(c for c in judged(found) if c["name"] == "normalisation")
+    assert claim["verdicts"]["EM"]["verdict"] == "does not hold"
+    same = make(matrix, size, {"supcon": "good", "raw": "good"})
+    assert next(c for c in judged(same) if c["name"] == "normalisation")["verdicts"]["EM"]["verdict"] == "holds"

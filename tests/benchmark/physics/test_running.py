@@ -125,7 +125,10 @@ def test_a_given_model_is_taken_and_others_are_not_trained(tmp_path, monkeypatch
 
 def test_wrong_names_fail_in_one_line(tmp_path, capsys):
     assert main(["benchmark", "physics", "-o", str(tmp_path / "x"), "--systems", "kmeans"]) == 1
-    assert capsys.readouterr().err == "cmlflow: system 'kmeans' is not known; there are supcon, oc, best, slopes\n"
+    assert (
+        capsys.readouterr().err
+        == "cmlflow: system 'kmeans' is not known; there are supcon, oc, best, slopes, raw, projective, oclong\n"
+    )
     with pytest.raises(ValueError, match="size 'huge' is not known; there are compact, paper, quick"):
         physics_benchmark(tmp_path, "huge")
     assert list(tmp_path.iterdir()) == []
