@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from cmlflow.baselines.pflow.extrapolation import Matching, distances, first_interaction, matched_clusters, rings
 from cmlflow.baselines.pflow.topoclusters import slab_of, topoclusters
 from cmlflow.event import Event, IntArray
-from cmlflow.simulation import SLAB_SAMPLES, Primaries, Selection, Slab, SlabSample, simulate, slab_detector
+from cmlflow.simulation import Primaries, Selection, Slab, SlabSample, simulate, slab_detector
 from cmlflow.simulation.decays import MASS, momentum, unit_vector
 
 Array = NDArray[np.float64]
@@ -86,7 +87,7 @@ class PionTemplates:
         cls,
         events: Iterable[Event],
         *,
-        bins: int = 12,
+        bins: int = 10,
         selection: Selection = Selection(),  # noqa: B008
         matching: Matching = Matching(),  # noqa: B008
     ) -> PionTemplates:
@@ -196,11 +197,19 @@ class PionTemplates:
 
 
 @cache
-def pion_templates(detector: str = "slab-hg", n_events: int = 3000, seed: int = 0) -> PionTemplates:
-    """Templates fitted to simulated single pions, from the packaged showers of the split ``"train"``.
+def pion_templates(detector: str = "slab-hg") -> PionTemplates:
+    """Templates of a detector: packaged for ``"slab-hg"``, else made with `make_templates` and kept for the process."""
+    packaged = resources.files("cmlflow") / "assets" / "templates" / f"{detector}.npz"
+    if packaged.is_file():
+        with resources.as_file(packaged) as path:
+            return PionTemplates.load(path)
+    return make_templates(detector)
 
-    They are fitted when they are first asked for, in about 20 s, and kept for the process; `PionTemplates.save` keeps
-    them for longer.
+
+def make_templates(detector: str = "slab-hg", n_events: int = 4000, seed: int = 0) -> PionTemplates:
+    """Templates fitted to simulated single pions (`SinglePion`) of the showers of the split ``"train"``.
+
+    The packaged ones are ``make_templates().save("slab-hg.npz")``, a minute of a core.
 
     Parameters
     ----------
@@ -208,11 +217,7 @@ def pion_templates(detector: str = "slab-hg", n_events: int = 3000, seed: int = 
     n_events : int
     seed : int
     """
-    from dataclasses import replace
-
-    sample = replace(SLAB_SAMPLES["rho"], name="single pions", gun=SinglePion(), detector=detector, split="train")
-    assert isinstance(sample, SlabSample)
-    return PionTemplates.fit(simulate(sample, n_events, seed))
+    return PionTemplates.fit(simulate(SlabSample("single pions", SinglePion(), detector=detector), n_events, seed))
 
 
 def ring_volumes(detector: Slab) -> Array:

@@ -24,8 +24,9 @@ def topoclusters(event: Event, selection: Selection = Selection()) -> IntArray: 
 
     - Significance is a cell's energy over the noise of its layer; from `Selection.seed` (5) on it is a seed (5).
     - Neighbours are, in the same layer, the 24 cells that are adjacent or next to adjacent, and, in the layers in front
-      and behind, adjacent cells (5). Layers differ in the size of cells: adjacent are those that overlap across the
-      layers (our choice; a cell of a coarse layer has several).
+      and behind, adjacent cells (5). Layers differ in the size of cells: adjacent are those that have at least a point
+      in common (our choice: particles run at a slant, and with cells that overlap alone their showers fall apart
+      between layers; in the detector of [2]_ towers of cells point to the vertex).
     - Neighbours of seeds join, and of every cell that joins, from `Selection.grow` (2) on, again the neighbours (5).
     - Neighbours below `Selection.edge` do not join. The text is silent on them; 2 is the threshold with which the cells
       of our samples are read out, so that every read out cell is in a topo-cluster.
@@ -67,11 +68,11 @@ def topoclusters(event: Event, selection: Selection = Selection()) -> IntArray: 
     labels = np.full(n, -1, np.int64)
     if not n:
         return labels
+    a, b = neighbour_pairs(event)
     significance = event.energy.astype(np.float64) / detector.noise[event.layer - 1]
     seed, grow, edge = (
         significance >= level * (1 - TOLERANCE) for level in (selection.seed, selection.grow, selection.edge)
     )
-    a, b = neighbour_pairs(event)
 
     core = grow[a] & grow[b]
     graph = coo_array((np.ones(core.sum(), np.bool_), (a[core], b[core])), shape=(n, n))
@@ -121,17 +122,21 @@ def neighbour_pairs(event: Event) -> Pairs:
     near, k = np.nonzero(found >= 0)
     first, second = [near], [found[near, k]]
 
-    for step in (-1, 1):  # from each hit to the one cell of the layer beside it that is as large or larger
+    for step in (-1, 1):  # from each hit to the cells of the layer beside it, where those are as large or larger
         beside = layer + step
         there = (beside >= 0) & (beside < detector.n_layers)
         beside = np.where(there, beside, layer)
-        ratio = detector.n_cells[layer] // detector.n_cells[beside]
+        side = detector.n_cells[beside]
+        ratio = detector.n_cells[layer] // side
         there &= (ratio > 1) | ((ratio == 1) & (step == 1))
         ratio = np.maximum(ratio, 1)
-        other = hit_of[detector.offset[beside] + ix // ratio * detector.n_cells[beside] + iy // ratio]
-        use = there & (other >= 0)
-        first.append(hit[use])
-        second.append(other[use])
+        for dx, dy in ((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
+            x, y = ((i + d) // ratio for i, d in ((ix, dx), (iy, dy)))
+            new = (x == ix // ratio + dx) & (y == iy // ratio + dy)  # else the hit does not touch it
+            use = there & new & (x >= 0) & (x < side) & (y >= 0) & (y < side)
+            other = np.where(use, hit_of[np.where(use, detector.offset[beside] + x * side + y, 0)], -1)
+            first.append(hit[other >= 0])
+            second.append(other[other >= 0])
     return np.concatenate(first), np.concatenate(second)
 
 
