@@ -26,18 +26,19 @@ class Matching:
 
     Attributes
     ----------
-    radius : float [cm], default 15
-        A topo-cluster that is farther from the track is not matched, and the track has no cells.
+    reach : int, default 2
+        A topo-cluster without a cell in this ring around the track, or a nearer one, is not matched; a track without
+        any has no cells.
     width : float [cm], default 5.25
         Of the Gaussian that weighs cells by their distance from the track in the layer of first interaction.
     """
 
-    radius: float = 15.0
+    reach: int = 2
     width: float = WIDTH
 
     def __post_init__(self) -> None:
-        if not (self.radius > 0 and self.width > 0):
-            raise ValueError(f"radius is {self.radius:g} and width {self.width:g}, expected lengths above 0 cm")
+        if not (self.reach >= 0 and self.width > 0):
+            raise ValueError(f"reach is {self.reach} and width {self.width:g} cm, expected 0 or above, and above 0")
 
 
 def track_points(event: Event, detector: Slab) -> Array:
@@ -92,8 +93,9 @@ def matched_clusters(
 ) -> IntArray:
     """The topo-cluster of each track: the closest one to the extrapolated track ([1]_, section 5).
 
-    The text does not say how the distance of a topo-cluster is taken. Here it is the mean distance of its cells from
-    the track, each in its layer, weighted with their energies; and there is a largest distance.
+    The text does not say how the distance of a topo-cluster is taken. Here it is the number of the nearest ring in which
+    it has a cell, in any layer; of equally near ones the track has that with the most energy in this ring. (Mean
+    distances fail for tracks at the rim of a large topo-cluster, as in jets.)
 
     Returns
     -------
@@ -106,16 +108,15 @@ def matched_clusters(
     """
     n = int(labels.max(initial=-1)) + 1
     out = np.full(len(distance), -1, np.int64)
-    if not n:
+    own = np.flatnonzero(labels >= 0)
+    if not (n and len(out)):
         return out
-    own = labels >= 0
-    member = np.zeros((n, event.n_hits))
-    member[labels[own], np.flatnonzero(own)] = event.energy[own]
-    reachable = np.isfinite(distance).all(axis=1)
-    mean = distance[reachable] @ (member / member.sum(axis=1, keepdims=True)).T
-    best = mean.argmin(axis=1)
-    near = mean[np.arange(len(best)), best] <= matching.radius
-    out[np.flatnonzero(reachable)[near]] = best[near]
+    ring = rings(distance[:, own], event.layer[own], slab_of(event))
+    nearest = ring.min(axis=1)
+    there = np.where(ring == nearest[:, None], event.energy[own].astype(np.float64), 0.0)
+    energy = there @ (labels[own][:, None] == np.arange(n))
+    near = nearest <= matching.reach
+    out[near] = energy[near].argmax(axis=1)
     return out
 
 
