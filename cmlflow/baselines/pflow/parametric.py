@@ -74,7 +74,7 @@ class ParametricCandidates:
 def parametric(
     event: Event,
     templates: PionTemplates | None = None,
-    subtraction: Subtraction = Subtraction(),  # noqa: B008
+    subtraction: Subtraction = Subtraction(),
     *,
     labels: IntArray | None = None,
 ) -> Array:
@@ -91,7 +91,7 @@ def parametric(
 def parametric_candidates(
     event: Event,
     templates: PionTemplates | None = None,
-    subtraction: Subtraction = Subtraction(),  # noqa: B008
+    subtraction: Subtraction = Subtraction(),
     *,
     labels: IntArray | None = None,
 ) -> ParametricCandidates:
@@ -106,14 +106,14 @@ def parametric_candidates(
     - Around the track's place in each layer there are rings of the width of a cell ([1]_, 5).
     - Rings are ordered by the expected density of energy, from the templates, highest first ([1]_, 5); where densities
       are equal, as in places no pion of the templates reached, the nearest ring comes first (our choice).
-    - Rings are taken out one after another; the ring with which the expected energy is exceeded is scaled, all its cells
-      by the same factor, to the part that is needed to reach it ([1]_, 5).
+    - Rings are taken out one after another; the ring with which the expected energy is exceeded is scaled, all its
+      cells by the same factor, to the part that is needed to reach it ([1]_, 5).
     - Where the topo-cluster has less than is expected, all of it is taken out (follows from the above; [2]_, 6.5).
     - Several tracks of one topo-cluster: one after another by falling momentum, each from what is left ([2]_, 6 orders
       tracks by falling transverse momentum; [1]_ has one track).
-    - Remnant: when all its tracks are done, and what is left of a topo-cluster is at most `Subtraction.remnant` standard
-      deviations of the charged energy (of several tracks added in quadrature), it is removed as well ([2]_, 6.5, with
-      1.5; [1]_ does not mention it). Each cell's rest goes to the nearest of the topo-cluster's tracks.
+    - Remnant: when all its tracks are done, and what is left of a topo-cluster is at most `Subtraction.remnant`
+      standard deviations of the charged energy (of several tracks added in quadrature), it is removed as well ([2]_,
+      6.5, with 1.5; [1]_ does not mention it). Each cell's rest goes to the nearest of the topo-cluster's tracks.
     - What remains of topo-clusters is neutral ([1]_, 5).
 
     The recovery of split showers of [2]_ (6.4) is not part of [1]_, and not done.

@@ -1,4 +1,4 @@
-"""What a charged pion alone leaves in its topo-cluster: energy and shape, by momentum and layer of first interaction."""
+"""What a charged pion alone leaves in its topo-cluster, by momentum and layer of first interaction."""
 
 from __future__ import annotations
 
@@ -130,14 +130,16 @@ class PionTemplates:
             p = float(event.tracks.momentum[0])
             momenta.append(p)
             layers.append(first_interaction(energy, d, layer, detector, matching.width))
-            profiles.append(np.bincount((layer - 1) * RINGS + ring, energy / p, detector.n_layers * RINGS))
+            profiles.append(
+                np.bincount((layer - 1) * RINGS + ring, energy / p, detector.n_layers * RINGS).astype(np.float64)
+            )
         if len(momenta) < bins:
             raise ValueError(f"there are {len(momenta)} single pions with a topo-cluster, expected at least {bins}")
         return cls._of(np.array(momenta), np.array(layers), np.stack(profiles), slab_detector(names.pop()), bins)
 
     @classmethod
     def _of(cls, p: Array, first: IntArray, profile: Array, detector: Slab, bins: int) -> PionTemplates:
-        """Means over pions with momenta p (n,), first interactions (n,), and energies (n, n_layers * n_rings) over p."""
+        """Means over pions of momenta p (n,), first interactions (n,), energies (n, n_layers * n_rings) over p."""
         n = detector.n_layers
         which = np.argsort(np.argsort(p, kind="stable"), kind="stable") * bins // len(p)
         cell = which * n + first - 1

@@ -31,8 +31,8 @@ def topoclusters(event: Event, selection: Selection = Selection()) -> IntArray: 
     - Neighbours below `Selection.edge` do not join. The text is silent on them; 2 is the threshold with which the cells
       of our samples are read out, so that every read out cell is in a topo-cluster.
     - Topo-clusters that come to be neighbours are merged (5). Only cells from `Selection.grow` on can join two of them;
-      where `Selection.edge` is lower, a cell between the two that is reached by several topo-clusters belongs to that of
-      its most significant neighbour (our choice, as [2]_ keeps cells at the rim from merging).
+      where `Selection.edge` is lower, a cell between the two that is reached by several topo-clusters belongs to that
+      of its most significant neighbour (our choice, as [2]_ keeps cells at the rim from merging).
     - There is no splitting at local maxima, which [2]_ has and [1]_ does not mention.
 
     Parameters

@@ -60,7 +60,7 @@ def test_rings_are_as_wide_as_a_cell():
 
 
 def test_the_nearest_topocluster_is_matched():
-    """Two topo-clusters in ring 0 of different layers: the one with more energy there; a large one farther off is not."""
+    """Two topo-clusters in ring 0, in different layers: that with more energy there; not a large one farther off."""
     cells = [(1, 32, 32, 1), (2, 16, 16, 2), (1, 34, 32, 50), (1, 60, 60, 9)]
     event = event_of(cells, [(1, 1, 0, 0), (56, 56, 0, 0), (-40, -40, 0, 0)])
     labels = np.array([0, 1, 2, 3])
@@ -112,8 +112,8 @@ def test_first_interaction_by_hand():
     ionising = HG.thickness * 0.005
     for k in range(1, 7):
         energy = ionising.copy()
-        energy[k - 1] += 300 * HG.thickness[k - 1] / HG.n_cells[k - 1] ** 2
+        energy[k - 1] += 3000 * HG.thickness[k - 1] / HG.n_cells[k - 1] ** 2
         assert first_interaction(energy, distance, layer, HG) == k
     distance[1] = 60
-    energy = ionising + np.array([0, 1000, 0, 5, 0, 0])
+    energy = ionising + np.array([0, 1000, 0, 100, 0, 0])
     assert first_interaction(energy, distance, layer, HG) == 4

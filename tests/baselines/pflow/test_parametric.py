@@ -23,7 +23,7 @@ NONE = Subtraction(remnant=0)
 
 
 def templates(response=1.0, spread=0.1):
-    """Expected is `response` times the momentum, everywhere; densest in ring 0 of layer 2, then 1, 2, ..., then others."""
+    """Expected is `response` times the momentum; densest in ring 0 of layer 2, then 1, 2, ..., then others."""
     density = np.zeros((2, 6, 6, RINGS))
     density[:, :, 1] = np.exp2(-np.arange(RINGS))
     full = np.ones((2, 6))
@@ -102,7 +102,7 @@ def test_two_tracks_of_one_topocluster():
     np.testing.assert_allclose(got, [[0, 0, 0, 0.25, 1], [1, 0.5, 0, 0, 0]], atol=1e-6)
     softer_first = parametric(event_of(row[:2], [3.0, 6.0]), templates(), NONE)
     np.testing.assert_allclose(softer_first, [[0, 0.5], [1, 0.5]], atol=1e-6)
-    # left are 6 GeV; one deviation of both is 0.7 of (5, 6) GeV in quadrature, 5.47 GeV: each cell's rest to the nearest
+    # left are 6 GeV; one deviation of both is 0.7 of (5, 6) GeV in quadrature, 5.47 GeV; rests go to the nearest
     rest = parametric(event, templates(1.0, 0.7), Subtraction(remnant=1.2))
     np.testing.assert_allclose(rest.sum(axis=0), 1)
     np.testing.assert_allclose(rest[:, [1, 3]], [[0, 1], [1, 0]], atol=1e-6)
@@ -144,8 +144,10 @@ def twin(event, t, remnant):
         for j in cells:
             k = int(rings(distance[i, j : j + 1], event.layer[j : j + 1], HG)[0])
             found.setdefault((event.layer[j], k), []).append(j)
+
         def place(ring):
             return -density[ring[0] - 1, min(ring[1], RINGS - 1)], min(distance[i, j] for j in found[ring])  # noqa: B023
+
         for ring in sorted(found, key=place):
             energy = sum(left[j] for j in found[ring])
             part = min(1.0, wanted / energy) if energy > 0 else 0.0
@@ -157,7 +159,7 @@ def twin(event, t, remnant):
         cells, own = np.flatnonzero(labels == c), [i for i in sigma if matched[i] == c]
         if sum(left[j] for j in cells) <= remnant * sum(sigma[i] ** 2 for i in own) ** 0.5:
             for j in cells:
-                taken[min(own, key=lambda i: distance[i, j]), j] += left[j]  # noqa: B023
+                taken[min(own, key=lambda i: distance[i, j]), j] += left[j]
     return taken / event.energy
 
 
@@ -196,9 +198,9 @@ def test_rings_without_energy():
 
 
 def test_wrong_arguments():
+    other = PionTemplates(**{**vars(templates()), "detector": "slab-lg"})
     with pytest.raises(ValueError, match="event 3: is of slab-hg, but the templates are of slab-lg"):
-        t = templates()
-        parametric(event_of(THREE_RINGS, [1.0]), PionTemplates(**{**vars(t), "detector": "slab-lg"}))
+        parametric(event_of(THREE_RINGS, [1.0]), other)
     with pytest.raises(ValueError, match="event 3: has no tracks"):
         parametric(Event([], [], detector="slab-hg", number=3))
     with pytest.raises(ValueError, match="remnant is -1"):

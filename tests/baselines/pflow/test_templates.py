@@ -12,7 +12,7 @@ HG = slab_detector("slab-hg")
 
 
 def pion(momentum, energies, number=0, n_tracks=1):
-    """Along x = y = 125 / 64, where cells (16, 16) and (17, 16) of layer 2 are in rings 0 and 1; first interaction 2."""
+    """Along x = y = 125 / 64: cells (16, 16) and (17, 16) of layer 2 are in rings 0 and 1; first interaction 2."""
     axis = np.array([125 / 64, 125 / 64, 150.0])
     cells = HG.position([2, 2], [16, 17], [16, 16])
     tracks = (np.full(n_tracks, momentum), np.tile([0.0, 0, 1], (n_tracks, 1)), np.tile(axis, (n_tracks, 1)))
@@ -40,7 +40,7 @@ def test_fit_by_hand():
 
 
 def test_few_pions_lean_on_the_bin():
-    """One pion of first interaction 5 among four of 2: its response is drawn to the mean of all with the weight of 5."""
+    """One pion of first interaction 5 among four of 2: its response is drawn to the mean of all, weight 5."""
     late = Event(
         HG.position([5], [8], [8]), [9.0], [5], tracks=([10.0], [[0, 0, 1]], [[1, 1, 150]], [-1]), detector="slab-hg"
     )
@@ -73,8 +73,9 @@ def test_saved_and_read(tmp_path):
 def test_packaged_are_true_of_other_pions():
     """Pions of the test split: their mean energy in the topo-cluster agrees with what is expected."""
     t = pion_templates("slab-hg")
-    assert t.detector == "slab-hg" and t.count.sum() > 3000
-    pions = simulate(SlabSample("pions", SinglePion((3.0, 40.0)), split="test"), 120, seed=4)
+    assert t.detector == "slab-hg"
+    assert t.count.sum() > 3000
+    pions = simulate(SlabSample("pions", SinglePion((3.0, 40.0)), split="test"), 60, seed=4)
     new = PionTemplates.fit(pions, bins=1)
     p = np.array([float(e.tracks.momentum[0]) for e in pions if len(e.tracks)])
     expected = np.mean([t.expected(x, 1)[0] / x for x in p])
@@ -86,4 +87,5 @@ def test_packaged_are_true_of_other_pions():
 def test_made_for_another_detector():
     t = make_templates("slab-lg", 30, seed=1)
     assert t.detector == "slab-lg"
-    assert (t.response > 0).all() and (t.response < 1.2).all()
+    assert (t.response > 0).all()
+    assert (t.response < 1.2).all()
