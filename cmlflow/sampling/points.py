@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,5 +189,5 @@ def _anchors(tracks: Tracks, layer: IntArray) -> FloatArray:
 
 
 def _no_tracks() -> Tracks:
-    none: Sequence[FloatArray] = [np.empty(shape, np.float32) for shape in ((0,), (0, 3), (0, 3))]
-    return Tracks(none[0], none[1], none[2], np.empty(0, np.int64))
+    vectors = np.empty((0, 3), np.float32)
+    return Tracks(np.empty(0, np.float32), vectors, vectors, np.empty(0, np.int64))
