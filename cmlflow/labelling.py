@@ -205,4 +205,5 @@ def shared_numbers(labels: IntArray, track_labels: IntArray) -> tuple[IntArray, 
 
 
 def _unit(z: FloatArray) -> FloatArray:
-    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    out: FloatArray = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    return out
