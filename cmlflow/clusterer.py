@@ -13,23 +13,21 @@ from torch import nn
 from tqdm import tqdm
 
 from cmlflow.event import Event, as_events
+from cmlflow.labelling import EmbeddedEvent, Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
-from cmlflow.model_folder import find_model, read_model, write_model
-from cmlflow.network import Network, Slopes, build_network
-from cmlflow.readouts import Condensation, build_readout
-from cmlflow.reassignment import ShowerProfile, fit_profile, reassign
-from cmlflow.sampling import collate
+from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
+from cmlflow.network import Network, Slopes, build_network, fit_scaling
+from cmlflow.readouts import build_readout
+from cmlflow.reassignment import ShowerProfile, fit_profile
 from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
 
-SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
 SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
-PROFILE = "profile."  # what the names of its weights begin with in a saved model
 
 
 class MetricClusterer(BaseEstimator):  # type: ignore[misc]
-    """Clusters the hits of events with a learned metric.
+    """Clusters the hits of events, or hits and tracks together, with a learned metric.
 
     Parameters
     ----------
@@ -54,9 +52,12 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     select : {"loss", "physics"}, default="loss"
         How the best epoch is found: smallest validation loss, or smallest distance from perfect efficiency, purity
         and ratio of the readout (with its default thresholds) on the validation sample.
+    tracks : bool, default=False
+        Whether the tracks of an event are points too: `cmlflow.sampling.event_points` says what the network is told of
+        them. In training a track is a point of its particle; readouts cluster hits and tracks together.
     reassign : int, default=0
         How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
-        `fit` learns after the network: see `cmlflow.reassignment`. Thresholds are tuned without it.
+        `fit` learns after the network: see `cmlflow.reassignment`. Thresholds are tuned without it. Not with `tracks`.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -102,6 +103,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         precision: str = "float32",
         augment: bool = False,
         select: str = "loss",
+        tracks: bool = False,
         reassign: int = 0,
         random_state: int = 0,
         device: str = "cpu",
@@ -125,6 +127,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.precision = precision
         self.augment = augment
         self.select = select
+        self.tracks = tracks
         self.reassign = reassign
         self.random_state = random_state
         self.device = device
@@ -162,8 +165,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            No event with a labelled hit; unknown names in the parameters.
+            No event with a labelled hit; unknown names in the parameters; `reassign` with `tracks`.
         """
+        self._check_reassign()
         if self.select not in ("loss", "physics"):
             raise ValueError(f"select is {self.select!r}, expected 'loss' or 'physics'")
         sample = as_events(events)
@@ -176,7 +180,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.thresholds_ = {}
         self.history_: History | None = None
         if isinstance(network, Network):
-            _fit_scaling(network, sample)
+            fit_scaling(network, sample, self.tracks)
             self.history_ = train(
                 network,
                 self._make_loss(),
@@ -185,6 +189,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
                 self._training_config(),
                 folder=folder,
                 score=self._physics_score(held_out) if self.select == "physics" and held_out else None,
+                tracks=self.tracks,
                 device=self.device,
                 progress=self.verbose,
                 tensorboard=tensorboard,
@@ -202,7 +207,18 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits, D), float32
             Unit vectors for ``"supcon"``, raw coordinates for ``"oc"`` and ``"margin"``.
         """
-        return [self._embedding(out) for out in self._outputs(self._progress(events))]
+        return [out.hits for out in self._outputs(events)]
+
+    def transform_tracks(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
+        """Embeddings of the tracks, of a model with `tracks`.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tracks, D), float32
+            Mean over the points of each track; for ``"supcon"`` made a unit vector again.
+        """
+        self._check_tracks()
+        return [out.tracks for out in self._outputs(events)]
 
     def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Cluster of every hit.
@@ -219,7 +235,27 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         readout = self._make_readout()
         for event in events:
-            yield self._read(readout, next(iter(self._outputs([event]))), event)
+            (out,) = network_outputs(self.network_, [event], self.head, self.tracks, self.device)
+            yield self._labels(readout, out, event)[0]
+
+    def predict_tracks(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
+        """Cluster of every track, of a model with `tracks`.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tracks,), int64
+            In the numbering of `predict`, clusters without hits following those with hits. The cluster of most of the
+            track's points, of equally many that of the one nearest the front of the calorimeter; -1 where all are
+            noise.
+        """
+        return [e.track_labels for e in self.embedded(events)]
+
+    def embedded(self, events: Sequence[Event] | Iterable[Event]) -> list[EmbeddedEvent]:
+        """Embeddings and clusters of hits and tracks, of a model with `tracks`; the network runs once."""
+        self._check_tracks()
+        sample, readout = list(as_events(events)), self._make_readout()
+        pairs = zip(self._outputs(sample), sample, strict=True)
+        return [EmbeddedEvent(out.hits, out.tracks, *self._labels(readout, out, event)) for out, event in pairs]
 
     def predict_all(
         self, events: Sequence[Event], readouts: Sequence[str]
@@ -238,12 +274,12 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         labels : dict of str to list of ndarray of shape (n_hits,), int64
         """
         sample = as_events(events)
-        outputs = list(self._outputs(self._progress(sample)))
+        outputs = list(self._outputs(sample))
         labels = {}
         for name in readouts:
             readout = self._make_readout(name)
-            labels[name] = [self._read(readout, out, e) for out, e in zip(outputs, sample, strict=True)]
-        return [self._embedding(out) for out in outputs], labels
+            labels[name] = [self._labels(readout, out, e)[0] for out, e in zip(outputs, sample, strict=True)]
+        return [out.hits for out in outputs], labels
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
         """Train on events and cluster the same ones."""
@@ -258,6 +294,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         grid: dict[str, Sequence[Any]] | None = None,
     ) -> dict[str, Tuning]:
         """Take the readout thresholds from an auxiliary sample; the embeddings are computed once.
+
+        With `tracks`, hits and tracks are clustered together, but only the clusters of hits are scored.
 
         Parameters
         ----------
@@ -275,12 +313,13 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             The thresholds are also kept in `thresholds_`, and saved with the model.
         """
         sample = list(as_events(events))
-        outputs = list(self._outputs(self._progress(sample)))
+        outputs = list(self._outputs(sample))
+        weights = [out.points.weight for out in outputs]
         results = {}
         for which in [self.readout] if readouts is None else readouts:
             readout = self._make_readout(which)
-            points = [self._points(out, readout) for out in outputs]
-            result = tune_readout(readout, points, sample, preset=preset, grid=grid)
+            points = [out.readout_points(readout) for out in outputs]
+            result = tune_readout(readout, points, sample, preset=preset, grid=grid, weights=weights)
             if isinstance(which, str):
                 self.thresholds_[which] = result.best
                 results[which] = result
@@ -294,10 +333,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         if self.loss is not None or not isinstance(self.readout, str):
             raise ValueError("a model with a loss or readout object can't be saved: pass names, and tune the readout")
-        weights = self.network_.state_dict()
-        if self.profile_ is not None:
-            weights |= {PROFILE + name: value for name, value in self.profile_.state_dict().items()}
-        write_model(folder, self.get_params(), self.thresholds_, weights)
+        write_model(folder, self.get_params(), self.thresholds_, all_weights(self.network_, self.profile_))
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> MetricClusterer:
@@ -323,14 +359,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{folder}: config.json has unknown parameters {sorted(unknown)}")
         model: MetricClusterer = cls(**parameters).set_params(**changes)
         network = model._new_network()
-        own = {name: weights.pop(name) for name in list(weights) if name.startswith(PROFILE)}
-        profile = ShowerProfile() if own else None
-        try:
-            network.load_state_dict(weights)
-            if profile is not None:
-                profile.load_state_dict({name.removeprefix(PROFILE): value for name, value in own.items()})
-        except RuntimeError as err:
-            raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
+        profile = set_weights(network, weights, folder)
         model.network_, model.profile_, model.thresholds_, model.history_ = network, profile, thresholds, None
         return model
 
@@ -344,24 +373,13 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             return Slopes()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
-            return build_network(self.head, self.dim, self.k, self.scaling, self.dropout)
+            return build_network(self.head, self.dim, self.k, self.scaling, self.dropout, self.tracks)
 
     def _make_loss(self) -> Any:
         return LOSSES[self.head]() if self.loss is None else self.loss
 
     def _make_readout(self, which: Any = None) -> Any:
-        """The readout object; for a name, with its tuned thresholds where there are some.
-
-        What follows an "@" in the name tells apart thresholds of one readout: ``"clue"`` and ``"clue@dense"``.
-        Only the supcon embedding lives on the sphere: for the other heads, readouts take lengths as they are.
-        """
-        which = self.readout if which is None else which
-        readout = build_readout(which.partition("@")[0] if isinstance(which, str) else which)
-        if isinstance(which, str):
-            if self.head != "supcon" and "normalize" in readout.get_params():
-                readout.set_params(normalize=False)
-            readout.set_params(**self.thresholds_.get(which, {}))
-        return readout
+        return make_readout(self.readout if which is None else which, self.head, self.thresholds_)
 
     def _physics_score(self, validation: Sequence[Event]) -> Any:
         def score(network: nn.Module) -> float:
@@ -370,43 +388,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
         return score
 
-    def _embedding(self, output: dict[str, np.ndarray]) -> np.ndarray:
-        if "coordinates" in output:
-            return output["coordinates"]
-        z = output["embedding"]
-        return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if self.head == "supcon" else z
+    def _labels(self, readout: Any, output: Output, event: Event) -> tuple[np.ndarray, np.ndarray]:
+        self._check_reassign()
+        return find_labels(readout, output, event, self.profile_, self.reassign)
 
-    def _points(self, output: dict[str, np.ndarray], readout: Any) -> np.ndarray:
-        """What a readout works on: embeddings as in `transform`, for OC inference with beta as the first column."""
-        points = self._embedding(output)
-        if not isinstance(readout, Condensation):
-            return points
-        if "beta" not in output:
-            raise ValueError(f"the readout 'condensation' needs beta, which the head {self.head!r} does not give")
-        return np.concatenate([output["beta"][:, None], points], 1)
-
-    def _read(self, readout: Any, output: dict[str, np.ndarray], event: Event) -> np.ndarray:
-        if event.n_hits == 0:
-            return np.empty(0, np.int64)
-        points = self._points(output, readout)
-        if getattr(readout, "uses_energy", False):
-            labels = np.asarray(readout.fit_predict(points, sample_weight=event.energy), np.int64)
-        else:
-            labels = np.asarray(readout.fit_predict(points), np.int64)
-        if self.profile_ is not None:
-            for _ in range(self.reassign):
-                labels = reassign(self.profile_, event, self._embedding(output), labels)
-        return labels
-
-    def _outputs(self, events: Iterable[Event]) -> Iterator[dict[str, np.ndarray]]:
-        """The network's outputs, event by event, as arrays."""
+    def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:
+        """What the network says, event by event."""
         self._check_fitted()
-        self.network_.to(self.device).eval()
-        for event in events:
-            batch = collate([event]).to(self.device)
-            with torch.inference_mode():
-                out = self.network_(batch.x, batch.ptr)
-            yield {name: value.float().cpu().numpy() for name, value in out.items()}
+        return network_outputs(self.network_, self._progress(events), self.head, self.tracks, self.device)
 
     def _progress(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[Event]:
         return tqdm(as_events(events), unit="event", disable=not self.verbose, dynamic_ncols=True)  # type: ignore[no-any-return]
@@ -415,10 +404,10 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "network_"):
             raise RuntimeError("the model has no weights yet: call fit, or MetricClusterer.load")
 
+    def _check_tracks(self) -> None:
+        if not self.tracks:
+            raise ValueError("tracks is False: this model knows hits alone; train one with tracks=True")
 
-def _fit_scaling(network: Network, events: Sequence[Event]) -> None:
-    chosen = np.unique(np.linspace(0, len(events) - 1, min(SAMPLE_FOR_SCALING, len(events))).astype(int))
-    sample = [events[int(i)] for i in chosen]
-    if not any((e.particle_id >= 0).any() for e in sample):
-        raise ValueError("none of the training events has a hit with a known particle (particle_id >= 0)")
-    network.backbone.scaling.fit(collate(sample).x)  # type: ignore[operator, union-attr]
+    def _check_reassign(self) -> None:
+        if self.tracks and self.reassign:
+            raise ValueError(f"reassign is {self.reassign}, expected 0 with tracks=True: hits are not given anew there")

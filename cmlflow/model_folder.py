@@ -10,11 +10,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmlflow import __version__
+from cmlflow.reassignment import ShowerProfile
 
 FORMAT = 1
+PROFILE = "profile."  # what the names of the weights of a shower profile begin with
 PACKAGED = Path(__file__).parent / "assets" / "models"
 
 
@@ -83,6 +85,31 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
     except (OSError, SafetensorError) as err:
         raise ValueError(f"{folder / 'weights.safetensors'}: cannot be read ({err})") from err
     return parameters, thresholds, weights
+
+
+def all_weights(network: nn.Module, profile: ShowerProfile | None) -> dict[str, Tensor]:
+    """The weights of a network and of what reassigns hits, as one dict."""
+    own = {} if profile is None else profile.state_dict()
+    return network.state_dict() | {PROFILE + name: value for name, value in own.items()}
+
+
+def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | None:
+    """Put weights from `all_weights` into a network, and into the profile that is returned, if they have one.
+
+    Raises
+    ------
+    ValueError
+        They do not fit the network; names the folder they are from.
+    """
+    own = {name.removeprefix(PROFILE): value for name, value in weights.items() if name.startswith(PROFILE)}
+    profile = ShowerProfile() if own else None
+    try:
+        network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(PROFILE)})
+        if profile is not None:
+            profile.load_state_dict(own)
+    except RuntimeError as err:
+        raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
+    return profile
 
 
 def replace_files(writers: dict[Path, Callable[[Path], Any]]) -> None:

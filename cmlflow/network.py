@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from torch import Tensor, nn
 
 from cmlflow.backbones import EdgeConvBackbone
 from cmlflow.backbones.scaling import slopes
+from cmlflow.event import Event
 from cmlflow.heads import HEADS
 from cmlflow.heads.offset import SLOPE_UNIT
+from cmlflow.sampling import collate
+from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
+
+SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
 
 
 class Network(nn.Module):
@@ -24,14 +32,19 @@ class Network(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
-        """Hits of shape (N, 5), events limited by `ptr` of shape (B + 1,), to the outputs of the head."""
+        """Points of shape (N, F), events limited by `ptr` of shape (B + 1,), to the outputs of the head."""
         h = self.backbone(x, ptr)
         out: dict[str, Tensor] = self.head(h, x) if getattr(self.head, "uses_points", False) else self.head(h)
         return out
 
 
 def build_network(
-    head: str = "supcon", dim: int = 16, k: int = 24, scaling: str = "raw", dropout: float = 0.01
+    head: str = "supcon",
+    dim: int = 16,
+    k: int = 24,
+    scaling: str = "raw",
+    dropout: float = 0.01,
+    tracks: bool = False,
 ) -> Network:
     """The paper's network: 48,560 parameters with the embedding head of 16 dimensions, 48,593 with the OC head.
 
@@ -46,11 +59,14 @@ def build_network(
     scaling : {"raw", "hgcal", "standard"}
         Name of the `InputScaling`; ``"standard"`` is fitted to the training sample.
     dropout : float, default=0.01
+    tracks : bool, default=False
+        Whether the points are hits and tracks, with the 8 features of `cmlflow.sampling.event_points`: 192 parameters
+        more.
 
     Returns
     -------
     Network
-        ``net(x, ptr=None)`` with x of shape (N, 5): x, y, z [cm], energy, layer.
+        ``net(x, ptr=None)`` with x of shape (N, 5), x, y, z [cm], energy, layer, or (N, 8).
 
     Raises
     ------
@@ -63,7 +79,8 @@ def build_network(
     """
     if head not in HEADS:
         raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
-    backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout)
+    in_features = len(TRACK_FEATURES if tracks else FEATURES)
+    backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout, in_features=in_features)
     return Network(backbone, HEADS[head](backbone.out_features, dim))
 
 
@@ -71,5 +88,20 @@ class Slopes(nn.Module):
     """No network: x/z and y/z of every hit in the unit of `OffsetHead`. What a learned embedding has to beat."""
 
     def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
-        """Hits of shape (N, 5) to ``{"embedding": (N, 2)}``."""
+        """Points of shape (N, F) to ``{"embedding": (N, 2)}``."""
         return {"embedding": slopes(x) / SLOPE_UNIT}
+
+
+def fit_scaling(network: Network, events: Sequence[Event], tracks: bool = False) -> None:
+    """Give the scaling of a network some events of the training sample, see `InputScaling.fit`.
+
+    Raises
+    ------
+    ValueError
+        None of them has a hit with a known particle, so that there is nothing to train on.
+    """
+    chosen = np.unique(np.linspace(0, len(events) - 1, min(SAMPLE_FOR_SCALING, len(events))).astype(int))
+    sample = [events[int(i)] for i in chosen]
+    if not any((e.particle_id >= 0).any() for e in sample):
+        raise ValueError("none of the training events has a hit with a known particle (particle_id >= 0)")
+    network.backbone.scaling.fit(collate(sample, tracks).x)  # type: ignore[operator, union-attr]

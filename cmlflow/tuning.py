@@ -54,6 +54,7 @@ def tune_readout(
     *,
     preset: str = "paper",
     grid: dict[str, Sequence[Any]] | None = None,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> Tuning:
     """Find the readout parameters that reconstruct an auxiliary sample best, in the middle of a plateau.
 
@@ -66,13 +67,16 @@ def tune_readout(
     readout : readout or scikit-learn clusterer
         Gives the grid, if it has a method `tuning_grid`.
     points : sequence of ndarray
-        What the readout works on, one array per event.
+        What the readout works on, one array per event: its hits, and after them points of tracks if there are some,
+        which are clustered too but not scored.
     events : sequence of Event
         With truth; none of them may be in a test sample.
     preset : {"paper", "ticl"}
         Definition of efficiency and purity.
     grid : dict of str to sequence, optional
         Values to try for each parameter, in order; the readout's own grid by default.
+    weights : sequence of ndarray, optional
+        Of the points, for readouts that take energies; the hit energies by default.
 
     Returns
     -------
@@ -91,7 +95,8 @@ def tune_readout(
         name: [x.item() if isinstance(x, np.generic) else x for x in v]
         for name, v in (grid or readout.tuning_grid()).items()
     }
-    table = _scores(readout, points, events, settings_of(values), preset)
+    given = [e.energy for e in events] if weights is None else weights
+    table = _scores(readout, points, given, events, settings_of(values), preset)
     distances = np.array([row["distance"] for row in table])
     if np.isinf(distances).all():
         raise ValueError(f"events: no setting could be scored on these {len(events)} events; is there truth in them?")
@@ -108,15 +113,21 @@ def plateau(distances: np.ndarray) -> np.ndarray:
 
 
 def _scores(
-    readout: Any, points: Sequence[np.ndarray], events: Sequence[Event], settings: list[dict[str, Any]], preset: str
+    readout: Any,
+    points: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    events: Sequence[Event],
+    settings: list[dict[str, Any]],
+    preset: str,
 ) -> list[dict[str, Any]]:
     """Figures of every setting over all events; the labels of one event at a time are in memory."""
     counts = np.zeros((len(settings), len(FIGURES), 2))
-    for x, event in zip(points, events, strict=True):
-        energy = event.energy if getattr(readout, "uses_energy", False) else None
+    for x, weight, event in zip(points, weights, events, strict=True):
+        energy = weight if getattr(readout, "uses_energy", False) else None
         found = sweep(readout, x, settings, sample_weight=energy) if len(x) else [np.empty(0, np.int64)] * len(settings)
         for count, labels in zip(counts, found, strict=True):
-            sums = judge(match(labels, event), preset).sums()
+            own = labels if len(labels) == event.n_hits else _of_hits(labels, event.n_hits)
+            sums = judge(match(own, event), preset).sums()
             count += [sums[name] for name in FIGURES]
     above, below = counts[..., 0], counts[..., 1]
     values = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0).tolist()
@@ -124,3 +135,10 @@ def _scores(
         setting | dict(zip(FIGURES, figures, strict=True)) for setting, figures in zip(settings, values, strict=True)
     ]
     return [row | {"distance": distance(*(row[name] for name in FIGURES))} for row in rows]
+
+
+def _of_hits(labels: np.ndarray, n_hits: int) -> np.ndarray:
+    """Labels of the first points, the hits, without gaps in place of the clusters that have none of them."""
+    own = labels[:n_hits].copy()
+    own[own >= 0] = np.unique(own[own >= 0], return_inverse=True)[1]
+    return own

@@ -11,6 +11,7 @@ from sklearn.cluster import DBSCAN
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.losses import SupCon
+from cmlflow.metrics import reconstruction_metrics
 from cmlflow.readouts import Density
 from cmlflow.reassignment import reassign
 
@@ -459,3 +460,144 @@ def test_a_readout_can_have_thresholds_of_several_tunings():
     _, labels = model.predict_all(events, ["density", "density@few"])
     assert (labels["density"][0] == model.predict(events)[0]).all()
     assert (labels["density@few"][0] == model.set_params(readout="density@few").predict(events)[0]).all()
+
+
+def blobs_with_tracks(n_events, seed=0, no_tracks=False):
+    """The clouds of `blobs`; the first two of three particles have a track through their cloud."""
+    out = []
+    for e in blobs(n_events, seed=seed, n_hits=30):
+        direction = e.particles.direction[:2]
+        layers = np.arange(325.0, 365.0, 10)
+        crossing = layers[:, None] * (direction / direction[:, 2:])[:, None]
+        tracks = (e.particles.energy[:2], direction, crossing[:, 0], [0, 1], crossing)
+        layer = ((e.position[:, 2] - 320) / 10).astype(int).clip(1, 4)
+        more = {"particles": e.particles, "number": e.number, "tracks": None if no_tracks else tracks}
+        out.append(Event(e.position, e.energy, layer, e.particle_id, **more))
+    return out
+
+
+STRANGE = [
+    Event(np.empty((0, 3)), [], tracks=([2.0], [[0, 0, 1]], [[0, 0, 320]], [-1])),
+    Event(np.empty((0, 3)), []),
+    Event([[0, 0, 330]], [1.0], [3], [0]),
+    Event([[0, 0, 330]] * 3, [1.0] * 3, tracks=([], np.empty((0, 3)), np.empty((0, 3)), [])),
+    Event([[0, 0, 330]] * 3, [1.0] * 3, tracks=([1.0] * 2, [[0, 0, 1]] * 2, [[0, 0, 320]] * 2, [-1, -1])),
+]
+
+
+@pytest.fixture(scope="module")
+def with_tracks():
+    settings = SMALL | {"max_epochs": 8, "learning_rate": 6e-3, "tracks": True}
+    train, validation = blobs_with_tracks(12, seed=1), blobs_with_tracks(3, seed=2)
+    models = {}
+    for head, readout in (("supcon", "ward"), ("oc", "condensation")):
+        models[head] = MetricClusterer(head, readout, **settings).fit([*train, *STRANGE], validation=validation)
+        models[head].tune(blobs_with_tracks(6, seed=4))
+    return models
+
+
+def test_tracks_are_clustered_with_the_hits_of_their_particle(with_tracks):
+    events = blobs_with_tracks(10, seed=3)
+    model = with_tracks["supcon"]
+    right = []
+    for event, labels, of_tracks in zip(events, model.predict(events), model.predict_tracks(events), strict=True):
+        found = [np.bincount(event.particle_id[labels == c]).argmax() if c in labels else -1 for c in of_tracks]
+        right.append(found == [0, 1])
+    assert sum(right) >= 8
+
+
+def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
+    events = [*blobs_with_tracks(2, seed=3), *STRANGE]
+    for head, model in with_tracks.items():
+        model.save(tmp_path / head)
+        loaded = MetricClusterer.load(tmp_path / head)
+        assert loaded.tracks
+        several = model.predict_all(events, [model.readout])
+        columns = model.transform(events), model.transform_tracks(events), model.predict(events)
+        columns += model.predict_tracks(events), loaded.embedded(events), *several[:1], several[1][model.readout]
+        for event, one, *arrays in zip(events, model.embedded(events), *columns, strict=True):
+            z, z_tracks, labels, of_tracks, again, z_again, labels_again = arrays
+            for a, b in ((one.z, z), (one.z, z_again), (one.z, again.z), (one.z_tracks, z_tracks)):
+                np.testing.assert_array_equal(a, b)
+            for a, b in ((one.labels, labels), (one.labels, labels_again), (one.track_labels, of_tracks)):
+                np.testing.assert_array_equal(a, b)
+            n_tracks = 0 if event.tracks is None else len(event.tracks)
+            assert (z.shape, z_tracks.shape) == ((event.n_hits, 4), (n_tracks, 4))
+            assert (labels.shape, of_tracks.shape) == ((event.n_hits,), (n_tracks,))
+            both = np.concatenate([labels, of_tracks])
+            assert set(both.tolist()) - {-1} == set(range(both.max(initial=-1) + 1))
+            assert set(labels.tolist()) - {-1} == set(range(labels.max(initial=-1) + 1))
+            if head == "supcon":
+                np.testing.assert_allclose(np.linalg.norm(z_tracks, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", ["density", "ward", "clue", "hdbscan"])
+def test_every_readout_takes_tracks(with_tracks, readout):
+    for model in with_tracks.values():
+        m = clone(model).set_params(readout=readout)
+        m.network_ = model.network_
+        for event, one in zip(STRANGE, m.embedded(STRANGE), strict=True):
+            assert len(one.labels) == event.n_hits
+
+
+def test_a_model_with_tracks_takes_events_without(with_tracks):
+    for a, b in zip(
+        with_tracks["supcon"].embedded(blobs_with_tracks(2, no_tracks=True)),
+        with_tracks["supcon"].predict([permuted(e)[1] for e in blobs_with_tracks(2)]),
+        strict=True,
+    ):
+        assert a.z_tracks.shape == (0, 4)
+        order = np.random.default_rng(0).permutation(len(b))
+        assert same_clusters(a.labels[order], b)
+
+
+def test_order_of_hits_does_not_matter_with_tracks(with_tracks):
+    (event,) = blobs_with_tracks(1, seed=9)
+    order = np.random.default_rng(0).permutation(event.n_hits)
+    hits = (a[order] for a in (event.position, event.energy, event.layer, event.particle_id))
+    other = Event(*hits, tracks=event.tracks, particles=event.particles)
+    for model in with_tracks.values():
+        a, b = model.embedded([event, other])
+        np.testing.assert_array_equal(a.z[order], b.z)
+        np.testing.assert_array_equal(a.z_tracks, b.z_tracks)
+        both = (np.concatenate([x, y]) for x, y in ((a.labels[order], a.track_labels), (b.labels, b.track_labels)))
+        assert same_clusters(*both)
+
+
+def test_a_model_without_tracks_does_not_look_at_them(trained):
+    for model in trained.values():
+        a, b = (model.predict(blobs_with_tracks(2, no_tracks=left_out)) for left_out in (False, True))
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+        for call in (model.transform_tracks, model.predict_tracks, model.embedded):
+            with pytest.raises(ValueError, match="tracks is False: this model knows hits alone"):
+                call(blobs_with_tracks(1))
+
+
+def test_no_reassignment_with_tracks(with_tracks):
+    message = "reassign is 1, expected 0 with tracks=True"
+    with pytest.raises(ValueError, match=message):
+        MetricClusterer(tracks=True, reassign=1).fit(blobs_with_tracks(2))
+    model = clone(with_tracks["supcon"]).set_params(reassign=1)
+    model.network_ = with_tracks["supcon"].network_
+    with pytest.raises(ValueError, match=message):
+        model.predict(blobs_with_tracks(1))
+
+
+def test_tuning_with_tracks_scores_hits(with_tracks):
+    events = blobs_with_tracks(4, seed=6)
+    model = clone(with_tracks["supcon"])
+    model.network_ = with_tracks["supcon"].network_
+    (result,) = model.tune(events, readouts=["clue"], grid={"link_distance": [0.2, 0.5]}).values()
+    for row in result.table:
+        model.thresholds_ = {"clue": {"link_distance": row["link_distance"]}}
+        m = reconstruction_metrics(events, model.set_params(readout="clue").predict(events))
+        for name in ("efficiency", "purity", "ratio"):
+            assert row[name] == pytest.approx(m[name], nan_ok=True)
+
+
+def test_models_from_before_there_were_tracks_load(trained, tmp_path):
+    trained["supcon"].save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["parameters"]["tracks"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert not MetricClusterer.load(tmp_path).tracks

@@ -1,14 +1,28 @@
 """Backbone and head together."""
 
+import numpy as np
 import pytest
 import torch
 
-from cmlflow.network import build_network
+from cmlflow import Event, simulate
+from cmlflow.network import build_network, fit_scaling
+from cmlflow.sampling import event_points
 
 
 @pytest.mark.parametrize(("head", "dim", "count"), [("supcon", 16, 48_560), ("margin", 16, 48_560), ("oc", 16, 48_593)])
 def test_number_of_parameters(head, dim, count):
     assert sum(p.numel() for p in build_network(head=head, dim=dim).parameters()) == count
+
+
+@pytest.mark.parametrize(("head", "count"), [("supcon", 48_560), ("oc", 48_593)])
+def test_tracks_make_the_first_layer_wider_and_nothing_else(head, count):
+    network, wide = build_network(head), build_network(head, tracks=True)
+    assert sum(p.numel() for p in wide.parameters()) == count + 3 * 64
+    shapes = ({name: p.shape for name, p in n.named_parameters()} for n in (network, wide))
+    plain, with_tracks = shapes
+    assert {name for name in plain if plain[name] != with_tracks[name]} == {"backbone.encoder.0.weight"}
+    out = wide(torch.rand(20, 8), torch.tensor([0, 5, 20]))
+    assert all(len(value) == 20 for value in out.values())
 
 
 @pytest.mark.parametrize("dim", [4, 16])
@@ -46,3 +60,26 @@ def test_wrong_names():
         build_network("triplet")
     with pytest.raises(ValueError, match="scaling is 'log'"):
         build_network(scaling="log")
+
+
+@pytest.mark.parametrize("head", ["supcon", "oc", "prototype"])
+def test_order_of_hits_and_tracks_does_not_change_a_bit(head):
+    network = build_network(head, k=8, scaling="standard", tracks=True).eval()
+    events = list(simulate("jets", 3, seed=2))
+    fit_scaling(network, events, tracks=True)
+    x = torch.from_numpy(np.concatenate([event_points(e, tracks=True).x for e in events[:1]]))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
+    out, other = network(x), network(x[order])
+    assert all(torch.equal(out[name][order], other[name]) for name in out)
+
+
+def test_scaling_takes_points_of_tracks_where_the_network_does():
+    events = list(simulate("rho", 4, seed=2))
+    for tracks in (False, True):
+        network = build_network(scaling="standard", tracks=tracks)
+        fit_scaling(network, events, tracks)
+        x = torch.cat([torch.from_numpy(event_points(e, tracks).x) for e in events])
+        y = network.backbone.scaling(x)
+        torch.testing.assert_close(y[:, :5].mean(0), torch.zeros(5), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="none of the training events has a hit with a known particle"):
+        fit_scaling(network, [Event([[0, 0, 1]], [1.0], tracks=([1.0], [[0, 0, 1]], [[0, 0, 1]], [-1]))], True)

@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from cmlflow import MetricClusterer
+from cmlflow import MetricClusterer, simulate
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
 from cmlflow.running import run_recipe
-from cmlflow.simulation import SAMPLES
+from cmlflow.simulation import SAMPLES, SLAB_SAMPLES
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipes_name_what_there_is(name):
     r = recipe(name)
     assert r.name == name
-    assert {r.sample, f"{r.sample}-validation", f"{r.sample}-tuning"} <= SAMPLES.keys()
+    assert {r.sample, f"{r.sample}-validation", f"{r.sample}-tuning"} <= (SAMPLES | SLAB_SAMPLES).keys()
     model = MetricClusterer(**r.parameters)
     assert model.readout == r.readouts[0]
     for readout, grid in r.grids.items():
@@ -39,6 +40,19 @@ def test_best_from_recipe_to_folder(tmp_path):
     assert thresholds == model.thresholds_
     for name, values in small.grids["clue"].items():
         assert thresholds["clue"][name] in values
+
+
+@pytest.mark.parametrize("name", ["rho-supcon", "rho-oc", "jets-supcon"])
+def test_tracks_from_recipe_to_folder(tmp_path, name):
+    small = replace(recipe(name), n_events=4, n_validation=2, n_tuning=3)
+    model = run_recipe(replace(small, readouts=small.readouts[:1]), tmp_path / "run", max_epochs=1)
+    loaded = MetricClusterer.load(tmp_path / "run")
+    assert loaded.tracks
+    assert loaded.thresholds_ == model.thresholds_ != {}
+    events = list(simulate(f"{name.split('-')[0]}-validation", 2, seed=5))
+    for event, a, b in zip(events, loaded.embedded(events), model.embedded(events), strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert (len(a.labels), len(a.track_labels)) == (event.n_hits, len(event.tracks))
 
 
 def test_unknown_recipe():

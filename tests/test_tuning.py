@@ -5,7 +5,7 @@ import pytest
 
 from cmlflow.event import Event
 from cmlflow.metrics import reconstruction_metrics
-from cmlflow.readouts import Density
+from cmlflow.readouts import Clue, Density
 from cmlflow.tuning import distance, plateau, settings_of, tune_readout
 
 
@@ -54,3 +54,21 @@ def test_table_agrees_with_the_metrics():
             assert row[name] == pytest.approx(m[name], nan_ok=True)
         assert row["distance"] == pytest.approx(distance(m["efficiency"], m["purity"], m["ratio"]))
     assert tuning.best in settings_of(grid)
+
+
+def test_points_beyond_the_hits_are_clustered_but_not_scored():
+    points, events = events_of_pairs(4, seed=2)
+    rng = np.random.default_rng(0)
+    more = [np.concatenate([x, 5 * np.eye(4)[[2, 0]] + 0.01 * rng.normal(size=(2, 4))]) for x in points]
+    weights = [np.append(e.energy, [3.0, 3.0]) for e in events]
+    grid = {"link_distance": [0.3, 0.6], "min_density": [0.0, 4.0]}
+    tuning = tune_readout(Clue(), more, events, grid=grid, weights=weights)
+    for row in tuning.table:
+        readout = Clue(**{k: row[k] for k in grid})
+        labels = []
+        for x, w in zip(more, weights, strict=True):
+            found = readout.fit_predict(x, sample_weight=w)[:60]
+            labels.append(np.unique(found, return_inverse=True)[1])  # no cluster of the point that is alone
+        m = reconstruction_metrics(events, labels)
+        for name in ("efficiency", "purity", "ratio"):
+            assert row[name] == pytest.approx(m[name], nan_ok=True)

@@ -36,7 +36,7 @@ class EdgeConvBackbone(nn.Module):
     scaling : str, default="raw"
         Name of the `InputScaling`.
     in_features : int, default=5
-        x, y, z [cm], energy, layer.
+        x, y, z [cm], energy, layer; 8 for the points of `cmlflow.sampling.event_points` with tracks.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class EdgeConvBackbone(nn.Module):
         in_features: int = 5,
     ) -> None:
         super().__init__()
-        self.scaling = InputScaling(scaling)
+        self.scaling = InputScaling(scaling, in_features)
         self.encoder = nn.Sequential(nn.Linear(in_features, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
         self.layers = nn.ModuleList(DynamicEdgeConv(width, width, k) for _ in range(n_layers))
         self.dropout = nn.Dropout(dropout)
@@ -73,8 +73,8 @@ class EdgeConvBackbone(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (N, 5)
-            x, y, z [cm], energy, layer of the hits of one or several events.
+        x : Tensor of shape (N, in_features)
+            x, y, z [cm], energy, layer of the hits of one or several events, and what else `in_features` says.
         ptr : Tensor of shape (B + 1,), int64, optional
             Where each event starts and the last one ends.
 

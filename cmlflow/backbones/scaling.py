@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cmlflow.sampling.points import CELL, FEATURES, TRACK_FEATURES
+
 SCALINGS = ("raw", "hgcal", "projective", "standard")
 REFERENCE_Z = 350.0  # cm: projected coordinates are lengths here, near the shower maximum of the HGCAL
+DISTANCE_UNIT = 1.0  # cm: distances to tracks are scaled as log(1 + distance / unit)
 SMALLEST_Z = 1.0  # cm: slopes of hits in the plane of the origin stay finite
+KIND, DISTANCE, MOMENTUM = (TRACK_FEATURES.index(name) for name in ("kind", "distance", "momentum"))
 
 
 class InputScaling(nn.Module):
@@ -22,48 +26,69 @@ class InputScaling(nn.Module):
         along a shower.
         ``"standard"`` takes mean and standard deviation of each feature from the training data (`fit`), with the
         median hit energy as unit, for any detector.
+    in_features : int, default=5
+        5 for hits, 8 for points of hits and tracks (`cmlflow.sampling.event_points`): the kind stays 0 or 1, the
+        distance becomes log(1 + distance / 1 cm), and the momentum is scaled as the energy. Anything for ``"raw"``.
 
     Raises
     ------
     ValueError
-        For a name that is not in `SCALINGS`.
+        For a name that is not in `SCALINGS`, or a number of features that does not go with it.
     """
 
     offset: Tensor
     scale: Tensor
     unit: Tensor
 
-    def __init__(self, name: str = "raw") -> None:
+    def __init__(self, name: str = "raw", in_features: int = 5) -> None:
         super().__init__()
         if name not in SCALINGS:
             raise ValueError(f"scaling is {name!r}, expected one of {SCALINGS}")
+        if name != "raw" and in_features not in (len(FEATURES), len(TRACK_FEATURES)):
+            raise ValueError(
+                f"in_features is {in_features}, expected {len(FEATURES)} (hits) or {len(TRACK_FEATURES)} (hits and "
+                f"tracks) with the scaling {name!r}"
+            )
         self.name = name
-        hgcal = name in ("hgcal", "projective")
-        self.register_buffer("offset", torch.tensor([0.0, 0.0, 360.0 if hgcal else 0.0, 0.0, 0.0]))
-        self.register_buffer("scale", torch.tensor([10.0, 10.0, 40.0, 2.0, 20.0] if hgcal else [1.0] * 5))
+        self.tracks = name != "raw" and in_features == len(TRACK_FEATURES)
+        offset, scale = torch.zeros(in_features), torch.ones(in_features)
+        if name in ("hgcal", "projective"):
+            offset[2] = 360.0
+            scale[:5] = torch.tensor([10.0, 10.0, 40.0, 2.0, 20.0])
+            if self.tracks:
+                scale[DISTANCE], scale[MOMENTUM] = 2.0, 2.0
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
         self.register_buffer("unit", torch.tensor(1.0))
 
     def fit(self, x: Tensor) -> None:
-        """Take offset, scale and unit from features of shape (N, 5), if this is the ``"standard"`` scaling."""
+        """Take offset, scale and unit from features of shape (N, F), if this is the ``"standard"`` scaling."""
         if self.name != "standard" or not len(x):
             return
-        energy = x[:, 3].median()
+        energies = x[x[:, KIND] == CELL, 3] if self.tracks else x[:, 3]
+        energy = energies.median() if len(energies) else torch.tensor(0.0)
         self.unit.copy_(energy if energy > 0 else torch.tensor(1.0))
-        x = self._with_log_energy(x)
+        x = self._with_logarithms(x)
         self.offset.copy_(x.mean(0))
         spread = x.std(0, correction=0)
         self.scale.copy_(torch.where(spread > 1e-6, spread, 1.0))  # a constant feature stays as it is
+        if self.tracks:
+            self.offset[KIND], self.scale[KIND] = 0.0, 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale features of shape (N, 5): x, y, z, energy, layer."""
+        """Scale features of shape (N, F): x, y, z, energy, layer; with tracks also kind, distance, momentum."""
         if self.name == "raw":
             return x
         if self.name == "projective":
             x = torch.cat([slopes(x) * REFERENCE_Z, x[:, 2:]], 1)
-        return (self._with_log_energy(x) - self.offset) / self.scale
+        return (self._with_logarithms(x) - self.offset) / self.scale
 
-    def _with_log_energy(self, x: Tensor) -> Tensor:
-        return torch.cat([x[:, :3], torch.log1p(x[:, 3:4] / self.unit), x[:, 4:]], 1)
+    def _with_logarithms(self, x: Tensor) -> Tensor:
+        columns = [x[:, :3], torch.log1p(x[:, 3:4] / self.unit), x[:, 4:]]
+        if self.tracks:
+            distance, momentum = x[:, DISTANCE : DISTANCE + 1], x[:, MOMENTUM : MOMENTUM + 1]
+            columns[2:] = [x[:, 4:6], torch.log1p(distance / DISTANCE_UNIT), torch.log1p(momentum / self.unit)]
+        return torch.cat(columns, 1)
 
     def extra_repr(self) -> str:
         return repr(self.name)

@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 
 from cmlflow.event import Event
+from cmlflow.sampling.points import Points, event_points
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The hits of B events, one after the other.
+    """The points of B events, one after the other: hits, and in each event after its hits those of its tracks.
 
     Attributes
     ----------
-    x : Tensor of shape (N, 5), float32
-        x, y, z [cm], energy, layer.
+    x : Tensor of shape (N, F), float32
+        x, y, z [cm], energy, layer; with tracks also kind, distance and momentum: see `event_points`.
     particle_id : Tensor of shape (N,), int64
         Dominant particle in its event, -1 unknown.
     weight : Tensor of shape (N,), float32
-        Hit energy, for losses that weight hits.
+        Hit energy, or momentum of a track divided by the number of its points, for losses that weight points.
     ptr : Tensor of shape (B + 1,), int64
-        Event b owns hits ``ptr[b]:ptr[b+1]``.
+        Event b owns points ``ptr[b]:ptr[b+1]``.
     """
 
     x: Tensor
@@ -38,14 +39,18 @@ class Batch:
         return Batch(self.x.to(device), self.particle_id.to(device), self.weight.to(device), self.ptr.to(device))
 
 
-def collate(events: Sequence[Event]) -> Batch:
-    """Concatenate the hits of events."""
-    x = np.concatenate([e.features() for e in events])
+def collate(events: Sequence[Event], tracks: bool = False) -> Batch:
+    """Concatenate the points of events: hits, and points of tracks where asked for."""
+    return collate_points([event_points(e, tracks) for e in events])
+
+
+def collate_points(points: Sequence[Points]) -> Batch:
+    """Concatenate the points of several events; all with tracks, or all without."""
     return Batch(
-        torch.from_numpy(x),
-        torch.from_numpy(np.concatenate([e.particle_id for e in events])),
-        torch.from_numpy(x[:, 3].copy()),
-        torch.from_numpy(np.cumsum([0] + [e.n_hits for e in events])),
+        torch.from_numpy(np.concatenate([p.x for p in points])),
+        torch.from_numpy(np.concatenate([p.particle_id for p in points])),
+        torch.from_numpy(np.concatenate([p.weight for p in points])),
+        torch.from_numpy(np.cumsum([0] + [len(p) for p in points])),
     )
 
 

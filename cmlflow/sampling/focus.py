@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cmlflow.coordinates import delta_r, eta_phi
 from cmlflow.event import Event, FloatArray, IntArray, Tracks, as_events
+from cmlflow.sampling.points import track_points
 
 CELL, FOCUS, OTHER = 0, 1, 2
 """Kinds of points: a cell, a point of the focus track, a point of another track."""
@@ -173,7 +174,7 @@ def focus_samples(
     to_cells, to_tracks = track_distances(event, layers, beam)
     tracks = event.tracks
     assert tracks is not None
-    point, owner, layer = _track_points(tracks)
+    owner, layer, point = track_points(tracks)
     eta, phi = eta_phi(reference_points(tracks, layers), beam)
     point_eta, point_phi = eta_phi(point, beam)
     out = []
@@ -218,22 +219,6 @@ def all_focus_samples(
     for i, event in enumerate(as_events(events)):
         if event.tracks is not None:
             yield from focus_samples(event, radius, layers=layers, beam=beam, place=i)
-
-
-def _track_points(tracks: Tracks) -> tuple[FloatArray, IntArray, IntArray]:
-    """Position, track and layer of all points of all tracks: crossings, or the entry of a track without any."""
-    n = len(tracks)
-    entry, none = np.arange(n), np.zeros(0, np.int64)
-    owner, layer, point = none, none, np.zeros((0, 3), np.float32)
-    if tracks.crossing is not None:
-        crossed = ~np.isnan(tracks.crossing[:, :, 0])
-        owner, layer = np.nonzero(crossed)
-        point = tracks.crossing[crossed]
-        entry = np.flatnonzero(~crossed.any(axis=1))
-    points = np.concatenate([point, tracks.entry[entry]])
-    owners = np.concatenate([owner, entry])
-    layers = np.concatenate([layer + 1, np.zeros(len(entry), np.int64)])
-    return points, owners.astype(np.int64), layers.astype(np.int64)
 
 
 def _truth(event: Event, particle: int, cell: IntArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

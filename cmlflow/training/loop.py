@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from cmlflow.event import Event
 from cmlflow.losses import Loss
-from cmlflow.sampling import collate, grid_symmetry, pack
+from cmlflow.sampling import collate, grid_symmetry, n_points, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.log import Log
@@ -54,6 +54,7 @@ def train(
     *,
     folder: str | Path | None = None,
     score: Callable[[nn.Module], float] | None = None,
+    tracks: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = False,
     tensorboard: bool = False,
@@ -77,6 +78,8 @@ def train(
         continues it, and ends with the same bits as a run without interruption.
     score : callable, optional
         ``score(network) -> float``, smaller is better: selects the best epoch in place of the validation loss.
+    tracks : bool, default=False
+        Whether the network takes the tracks of the events as points too, each one a point of its particle for the loss.
     device : str or torch.device, default="cpu"
     progress : bool, default=False
         Show a progress bar.
@@ -97,7 +100,7 @@ def train(
     device = torch.device(device)
     if not len(events):
         raise ValueError("there is no event to train on")
-    run = _Run(network.to(device), loss, events, validation, config, score, device)
+    run = _Run(network.to(device), loss, events, validation, config, score, device, tracks)
     path = None if folder is None else Path(folder)
     if path is not None:
         path.mkdir(parents=True, exist_ok=True)
@@ -141,9 +144,10 @@ class _Run:
         config: TrainingConfig,
         score: Callable[[nn.Module], float] | None,
         device: torch.device,
+        tracks: bool,
     ) -> None:
         self.network, self.loss, self.events, self.validation = network, loss, events, validation
-        self.config, self.score, self.device = config, score, device
+        self.config, self.score, self.device, self.tracks = config, score, device, tracks
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.workers = Workers(device)
@@ -258,7 +262,7 @@ class _Run:
     def _accumulate(self, events: Sequence[Event], n_events: int, *, backward: bool) -> dict[str, float]:
         """Mean terms over `n_events`, of which these are a part, added over the processes; gradients if asked."""
         terms: dict[str, Tensor] = {}
-        for group in pack([e.n_hits for e in events], self.config.hits_per_batch):
+        for group in pack([n_points(e, self.tracks) for e in events], self.config.hits_per_batch):
             part = self._losses([events[i] for i in group])
             total = torch.stack(list(part.values())).sum() / n_events
             if backward:
@@ -270,7 +274,7 @@ class _Run:
 
     def _losses(self, events: Sequence[Event]) -> dict[str, Tensor]:
         """Sums of the loss terms over the events of one pass through the network."""
-        batch = collate(events).to(self.device)
+        batch = collate(events, self.tracks).to(self.device)
         low = self.config.precision != "float32"
         kind = getattr(torch, self.config.precision)
         with torch.autocast(self.device.type, dtype=kind) if low else nullcontext():
@@ -294,15 +298,16 @@ class _Run:
         assert self.validation is not None
         self.network.eval()
         n, budget = len(self.validation), self.config.hits_per_batch
-        total, waiting, hits = 0.0, list[Event](), 0
+        total, waiting, points = 0.0, list[Event](), 0
         workers = self.workers
         for i in range(workers.rank, n, workers.size):
             event = self.validation[i]
-            if waiting and hits + event.n_hits > budget:
+            size = n_points(event, self.tracks)
+            if waiting and points + size > budget:
                 total += sum(float(v) for v in self._losses(waiting).values())
-                waiting, hits = [], 0
+                waiting, points = [], 0
             waiting.append(event)
-            hits += event.n_hits
+            points += size
         if waiting:
             total += sum(float(v) for v in self._losses(waiting).values())
         return float(workers.add(torch.tensor(total, dtype=torch.float64, device=self.device))) / n

@@ -60,3 +60,44 @@ def test_wrong_name():
     names = r"\('raw', 'hgcal', 'projective', 'standard'\)"
     with pytest.raises(ValueError, match=f"scaling is 'log', expected one of {names}"):
         InputScaling("log")
+
+
+def points_of_tracks(n=400):
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(n, 8, generator=random) * torch.tensor([50.0, 50, 100, 4, 6, 1, 30, 20])
+    x[:, 5] = (x[:, 5] > 0.8).float()
+    return x
+
+
+def test_standard_with_tracks_leaves_the_kind_and_takes_logarithms():
+    x, scaling = points_of_tracks(), InputScaling("standard", 8)
+    scaling.fit(x)
+    y = scaling(x)
+    assert torch.equal(y[:, 5], x[:, 5])
+    assert float(scaling.unit) == float(x[x[:, 5] == 0, 3].median())  # of cells, not of momenta
+    for column, unit in ((3, scaling.unit), (6, 1.0), (7, scaling.unit)):
+        log = torch.log(1 + x[:, column] / unit)
+        wanted = (log - log.mean()) / log.std(correction=0)
+        torch.testing.assert_close(y[:, column], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_standard_of_tracks_alone_stays_finite():
+    x, scaling = points_of_tracks(), InputScaling("standard", 8)
+    x[:, 5] = 1
+    scaling.fit(x)
+    assert bool(torch.isfinite(scaling(x)).all())
+
+
+def test_fixed_scalings_treat_hits_the_same_with_tracks():
+    x = points_of_tracks()
+    for name in ("raw", "hgcal", "projective"):
+        y = InputScaling(name, 8)(x)
+        torch.testing.assert_close(y[:, :5], InputScaling(name)(x[:, :5]))
+        torch.testing.assert_close(y[:, 5], x[:, 5])
+    torch.testing.assert_close(InputScaling("hgcal", 8)(x)[:, 6:], torch.log1p(x[:, 6:]) / 2)
+
+
+def test_numbers_of_features():
+    assert torch.equal(InputScaling("raw", 3)(torch.ones(2, 3)), torch.ones(2, 3))
+    with pytest.raises(ValueError, match=r"in_features is 6, expected 5 \(hits\) or 8 \(hits and tracks\)"):
+        InputScaling("standard", 6)

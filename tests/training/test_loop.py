@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cmlflow import Event, EventStore
+from cmlflow import Event, EventStore, simulate
 from cmlflow.losses import Condensation, MetricLearning, SupCon
-from cmlflow.sampling import collate
+from cmlflow.network import build_network
+from cmlflow.sampling import collate, event_points
 from cmlflow.training import TrainingConfig, load_checkpoint, train
 
 QUICK = {"max_epochs": 2, "batch_size": 4, "learning_rate": 1e-3}
@@ -270,3 +271,22 @@ def test_tensorboard(make_events, make_network, tmp_path):
 def test_progress_bar(make_events, make_network, capsys):
     train(make_network(), SupCon(), make_events(4), config=TrainingConfig(**QUICK), progress=True)
     assert "2/2" in capsys.readouterr().err
+
+
+def test_tracks_are_points_of_their_particle_for_the_loss():
+    events = list(simulate("jets", 3, seed=1))
+    points = [event_points(e, tracks=True) for e in events]
+    budget = sum(sorted(len(p) for p in points)[:2]) - 1  # so that no two of them go through the network together
+    network, seen, sizes = build_network(dim=4, k=4, tracks=True), [], []
+    network.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
+
+    def loss(output, particle_id, weight=None):
+        assert len(output["embedding"]) == len(particle_id)
+        seen.append((particle_id.tolist(), weight.tolist()))
+        return SupCon()(output, particle_id)
+
+    settings = TrainingConfig(max_epochs=1, batch_size=3, hits_per_batch=budget, learning_rate=1e-4)
+    train(network, loss, events, events, settings, tracks=True)
+    expected = sorted((p.particle_id.tolist(), p.weight.tolist()) for p in points)
+    assert sorted(seen[:3]) == sorted(seen[3:]) == expected  # training, then validation
+    assert sorted(sizes) == sorted(2 * [len(p) for p in points])
