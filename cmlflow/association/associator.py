@@ -193,7 +193,9 @@ class Associator:
         values = dict(state)
         wrong = sorted(set(values) - {f.name for f in fields(cls)})
         if wrong:
-            raise ValueError(f"associator: {', '.join(wrong)} not known; there are {', '.join(f.name for f in fields(cls))}")
+            raise ValueError(
+                f"associator: {', '.join(wrong)} not known; there are {', '.join(f.name for f in fields(cls))}"
+            )
         if values.get("sharing") is not None:
             values["sharing"] = Sharing.from_dict(values["sharing"])
         if values.get("scale") is not None:
@@ -203,9 +205,7 @@ class Associator:
         return cls(**values)
 
 
-def _together(
-    events: Iterable[Event], embedded: Iterable[Embedded]
-) -> tuple[Sequence[Event], Sequence[Embedded]]:
+def _together(events: Iterable[Event], embedded: Iterable[Embedded]) -> tuple[Sequence[Event], Sequence[Embedded]]:
     e, m = list(events), list(embedded)
     if len(e) != len(m):
         raise ValueError(f"{len(e)} events, but {len(m)} embedded, expected one for each")

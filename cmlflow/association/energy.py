@@ -113,7 +113,7 @@ def shower_shapes(
     total = part.sum(axis=1)
     weight = np.divide(part, total[:, None], out=np.zeros_like(part), where=total[:, None] > 0)
     start = vertex_of(event, vertex)
-    middle = np.where(total[:, None] > 0, barycentres(event, share), start + (0, 0, 1))
+    middle = np.where(total[:, None] > 0, barycentres(event, share), start + np.array([0.0, 0.0, 1.0]))
     direction = middle - start
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
     lateral, along = line_distances(event.position.astype(np.float64), np.repeat(start[None], len(part), 0), direction)

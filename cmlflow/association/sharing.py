@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from cmlflow.association.features import CHARGED, N_KINDS, NEUTRAL, Pairs, layer_groups, make_pairs
 from cmlflow.association.ownership import Ownership
 from cmlflow.association.truth import true_shares
-from cmlflow.event import Event
+from cmlflow.event import Event, IntArray
 
 Array = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ class Sharing:
         return cls(**values)
 
 
-def softmax_by_hit(score: Array, hit: NDArray[np.int64]) -> Array:
+def softmax_by_hit(score: Array, hit: IntArray) -> Array:
     """Softmax of scores over the pairs of each hit; `hit` sorted; -inf gets 0."""
     if not len(hit):
         return np.zeros(0)
@@ -152,11 +152,10 @@ class _Sample:
     """Pairs of many events, with their true shares and the energies of their hits."""
 
     x: Array
-    kind: NDArray[np.int64]
-    hit: NDArray[np.int64]
+    kind: IntArray
+    hit: IntArray
     target: Array
     weight: Array
-    rows: list[NDArray[np.bool_]] = field(default_factory=list)
 
 
 def fit_sharing(
@@ -221,15 +220,15 @@ def fit_sharing(
     if simple:
         centre[1] = 0.0  # nobody's 0 stays 0
     scale[scale == 0] = 1.0
-    s.x = (s.x - centre) / scale
-    s.rows = [s.kind == k for k in range(N_KINDS)]
     n_features = s.x.shape[1]
+    rows = [np.flatnonzero(s.kind == k) for k in range(N_KINDS)]
+    parts = [(r, (s.x[r] - centre) / scale) for r in rows]
     free = np.ones((N_KINDS, n_features))
     free[:, 0] = 0.0
 
     def objective(flat: Array) -> tuple[float, Array]:
         w = flat.reshape(N_KINDS, n_features)
-        loss, gradient = cross_entropy(s.x, s.kind, s.hit, s.target, s.weight, w)
+        loss, gradient = cross_entropy(parts, s.hit, s.target, s.weight, w)
         return loss + penalty * float((free * w**2).sum()), (gradient + 2 * penalty * free * w).reshape(-1)
 
     found = minimize(
@@ -246,17 +245,29 @@ def fit_sharing(
 
 
 def cross_entropy(
-    x: Array, kind: NDArray[np.int64], hit: NDArray[np.int64], target: Array, weight: Array, w: Array
+    parts: Sequence[tuple[IntArray, Array]], hit: IntArray, target: Array, weight: Array, w: Array
 ) -> tuple[float, Array]:
-    """Weighted mean cross-entropy of the shares of each hit, and its derivative by the weights (kinds, features).
+    """Weighted mean cross-entropy of the shares of each hit, and its derivative by the weights.
 
-    `target` sums to 1 over the pairs of each hit; `weight` is given for each pair, equal for those of a hit.
+    Parameters
+    ----------
+    parts : sequence of (ndarray of shape (n,), int64, ndarray of shape (n, F))
+        For each kind of answer the numbers of its pairs and their features.
+    hit : ndarray of shape (n_pairs,), int64
+        Sorted.
+    target, weight : ndarray of shape (n_pairs,), float
+        True shares, which sum to 1 over the pairs of each hit, and weights, the same for all pairs of a hit.
+    w : ndarray of shape (4, F)
+        Weights of the features for each kind.
     """
-    share = softmax_by_hit((x * w[kind]).sum(axis=1), hit)
+    score = np.empty(len(hit))
+    for (rows, x), row in zip(parts, w, strict=True):
+        score[rows] = x @ row
+    share = softmax_by_hit(score, hit)
     norm = float((weight * target).sum())
     loss = -float((weight * target * np.log(np.maximum(share, 1e-300))).sum()) / norm
     slope = weight * (share - target) / norm
-    return loss, np.stack([slope[kind == k] @ x[kind == k] for k in range(len(w))])
+    return loss, np.stack([slope[rows] @ x for rows, x in parts])
 
 
 def _collect(
@@ -266,13 +277,13 @@ def _collect(
     z_tracks: Sequence[ArrayLike],
     options: dict[str, Any],
 ) -> _Sample:
-    parts: list[tuple[Array, NDArray[np.int64], NDArray[np.int64], Array, Array]] = []
+    parts: list[tuple[Array, IntArray, IntArray, Array, Array]] = []
     offset = 0
     for event, own, points, anchors in zip(events, owned, z, z_tracks, strict=True):
         pairs = make_pairs(event, own, points, anchors, **options)
         target = true_shares(event, own)
-        if not options["remnants"]:  # without remnants: the track's own, as the hit's owner
-            target = without_remnants(target, own)
+        if not options["remnants"]:
+            target = without_remnants(target)
         t = target[pairs.answer, pairs.hit]
         # candidates that are too far to be offered are nobody's here; hits without deposits teach nothing
         missing = target.sum(axis=0) - np.bincount(pairs.hit, t, event.n_hits)
@@ -288,10 +299,9 @@ def _collect(
     return _Sample(x, kind, hit, t, weight)
 
 
-def without_remnants(target: Array, owned: Ownership) -> Array:
+def without_remnants(target: Array) -> Array:
     """True shares with those of remnants given to nobody: a model without them cannot see them."""
     out = target.copy()
     out[-1] += out[-2]
     out[-2] = 0.0
     return out
-
