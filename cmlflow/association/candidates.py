@@ -99,7 +99,7 @@ class Candidates:
     @property
     def n_hits(self) -> int:
         """Number of hits of the event."""
-        return self.share.shape[1]
+        return int(self.share.shape[1])
 
     @property
     def charged(self) -> NDArray[np.bool_]:

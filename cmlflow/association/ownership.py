@@ -43,7 +43,8 @@ class Ownership:
     @property
     def share(self) -> FloatArray:
         """The owners as shares of 0 and 1, shape (C, n_hits), float32."""
-        return (np.arange(len(self))[:, None] == self.owner).astype(np.float32)
+        out: FloatArray = (np.arange(len(self))[:, None] == self.owner).astype(np.float32)
+        return out
 
 
 def assign_tracks(
