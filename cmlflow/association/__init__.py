@@ -1,0 +1,30 @@
+"""Clusters and tracks become particle-flow candidates, and each cell's energy is shared over them.
+
+`Associator` does all of it: `assign_tracks` (every track has a candidate, and so has every cluster without a track),
+`share_hits` (soft shares, fitted on truth by `fit_sharing`), `four_momenta` (energies from `fit_energy_scale`).
+Everything here works without torch.
+"""
+
+from cmlflow.association.associator import Associator, Embedded, EmbeddedEvent
+from cmlflow.association.candidates import Candidates
+from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momenta
+from cmlflow.association.ownership import Ownership, assign_tracks
+from cmlflow.association.sharing import Sharing, fit_sharing, share_hits
+from cmlflow.association.truth import match_particles, true_shares
+
+__all__ = [
+    "Associator",
+    "Candidates",
+    "Embedded",
+    "EmbeddedEvent",
+    "EnergyScale",
+    "Ownership",
+    "Sharing",
+    "assign_tracks",
+    "fit_energy_scale",
+    "fit_sharing",
+    "four_momenta",
+    "match_particles",
+    "share_hits",
+    "true_shares",
+]

@@ -1,0 +1,212 @@
+"""From embedded and clustered events to candidates: parameters, fit, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.association.candidates import Candidates
+from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momenta
+from cmlflow.association.ownership import Ownership, assign_tracks
+from cmlflow.association.sharing import Sharing, fit_sharing, share_hits
+from cmlflow.event import Event
+
+MODES = ("soft", "hard", "clusters")
+
+
+class Embedded(Protocol):
+    """What the clusterer found in one event.
+
+    Attributes
+    ----------
+    z_hits : array_like of shape (n_hits, D), float
+    z_tracks : array_like of shape (n_tracks, D), float
+    labels : array_like of shape (n_hits,), int
+        Clusters, -1 noise.
+    track_labels : array_like of shape (n_tracks,), int
+        In the same numbering, -1 none.
+    """
+
+    @property
+    def z_hits(self) -> ArrayLike: ...
+    @property
+    def z_tracks(self) -> ArrayLike: ...
+    @property
+    def labels(self) -> ArrayLike: ...
+    @property
+    def track_labels(self) -> ArrayLike: ...
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedEvent:
+    """The plainest `Embedded`: four arrays."""
+
+    z_hits: NDArray[Any]
+    z_tracks: NDArray[Any]
+    labels: NDArray[Any]
+    track_labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Associator:
+    """Particle-flow candidates from clusters and tracks.
+
+    `fit` gives back an associator that can `predict`; this one is not changed.
+
+    Attributes
+    ----------
+    mode : {"soft", "hard", "clusters"}
+        Every hit shared over candidates; given wholly to the one with the largest share; or left to the track or
+        cluster that has it, without a fit of shares.
+    least : float
+        Neutral candidates with less energy in the hits, in their unit, are given up, and neutral energy below a track
+        becomes a candidate of its own from here on.
+    rounds : int
+    pull : float
+        As in `assign_tracks`.
+    simple, remnants, nearest, track_weight, penalty
+        As in `fit_sharing`.
+    vertex : (float, float, float) [cm] or "tracks"
+        Where neutral particles come from, see `cmlflow.association.features.vertex_of`.
+    sharing : Sharing or None
+        Found by `fit`.
+    scale : EnergyScale or None
+        Found by `fit`.
+    """
+
+    mode: str = "soft"
+    least: float = 0.3
+    rounds: int = 0
+    pull: float = 0.5
+    simple: bool = False
+    remnants: bool = True
+    nearest: int = 6
+    track_weight: float = 0.5
+    penalty: float = 1e-3
+    vertex: str | tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sharing: Sharing | None = None
+    scale: EnergyScale | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}, expected one of {', '.join(MODES)}")
+        if self.least < 0:
+            raise ValueError(f"least is {self.least}, expected 0 or above")
+
+    def owned(self, event: Event, embedded: Embedded) -> Ownership:
+        """Whose every hit of one event is before it is shared, see `assign_tracks`."""
+        n_tracks = 0 if event.tracks is None else len(event.tracks)
+        labels, track_labels = np.asarray(embedded.labels), np.asarray(embedded.track_labels)
+        if len(labels) != event.n_hits or len(track_labels) != n_tracks:
+            where = "event" if event.number is None else f"event {event.number}"
+            raise ValueError(
+                f"{where}: {len(labels)} labels and {len(track_labels)} track_labels, expected {event.n_hits} and "
+                f"{n_tracks}: one for each hit and track"
+            )
+        return assign_tracks(
+            labels, track_labels, embedded.z_hits, embedded.z_tracks, event.energy, rounds=self.rounds, pull=self.pull
+        )
+
+    def fit(self, events: Iterable[Event], embedded: Iterable[Embedded]) -> Associator:
+        """Fit shares and the energy scale on events with truth.
+
+        Parameters
+        ----------
+        events : iterable of Event
+            A tuning sample: not the events that the embedding was trained on.
+        embedded : iterable of Embedded
+            One for each event.
+
+        Returns
+        -------
+        Associator
+        """
+        events, embedded = _together(events, embedded)
+        sharing = None
+        if self.mode != "clusters":
+            sharing = fit_sharing(
+                events,
+                [self.owned(e, m) for e, m in zip(events, embedded, strict=True)],
+                [m.z_hits for m in embedded],
+                [m.z_tracks for m in embedded],
+                simple=self.simple,
+                remnants=self.remnants,
+                nearest=self.nearest,
+                track_weight=self.track_weight,
+                penalty=self.penalty,
+                vertex=self.vertex,
+            )
+        return replace(self, sharing=sharing, scale=fit_energy_scale(events, vertex=self.vertex))
+
+    def predict(self, events: Iterable[Event], embedded: Iterable[Embedded]) -> list[Candidates]:
+        """Candidates of every event.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        """
+        events, embedded = _together(events, embedded)
+        return [self.candidates(e, m) for e, m in zip(events, embedded, strict=True)]
+
+    def candidates(self, event: Event, embedded: Embedded) -> Candidates:
+        """Candidates of one event: those of the tracks in their order, then the neutral ones.
+
+        Neutral candidates come in the order of their clusters, then what is neutral below each track.
+        """
+        if self.scale is None or (self.sharing is None and self.mode != "clusters"):
+            raise RuntimeError("the associator has no energy scale or sharing yet: call fit, and use what it returns")
+        owned = self.owned(event, embedded)
+        n_tracks = owned.n_tracks
+        if self.sharing is None or self.mode == "clusters":
+            share = owned.share.astype(np.float64)
+        else:
+            z = embedded.z_hits, embedded.z_tracks
+            share = share_hits(event, owned, *z, self.sharing, least=self.least)
+            if self.mode == "hard":
+                share = (share.argmax(axis=0) == np.arange(len(share))[:, None]).astype(np.float64)
+            share = share[:-1]
+        energy = share @ event.energy.astype(np.float64)
+        keep = (np.arange(len(share)) < n_tracks) | ((energy >= self.least) & (energy > 0))
+        share = share[keep]
+        track = np.where(np.arange(len(share)) < n_tracks, np.arange(len(share)), -1).astype(np.int64)
+        pdg_id, momentum = four_momenta(event, share, track, self.scale, vertex=self.vertex)
+        return Candidates(share.astype(np.float32), pdg_id, momentum, track)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Parameters and what was fitted, as numbers, lists, strings and None, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Associator:
+        """From what `to_dict` gave, also after a turn through JSON.
+
+        Raises
+        ------
+        ValueError
+            Lists names that are not parameters.
+        """
+        values = dict(state)
+        wrong = sorted(set(values) - {f.name for f in fields(cls)})
+        if wrong:
+            raise ValueError(
+                f"associator: {', '.join(wrong)} not known; there are {', '.join(f.name for f in fields(cls))}"
+            )
+        if values.get("sharing") is not None:
+            values["sharing"] = Sharing.from_dict(values["sharing"])
+        if values.get("scale") is not None:
+            values["scale"] = EnergyScale.from_dict(values["scale"])
+        if not isinstance(values.get("vertex", ""), str):
+            values["vertex"] = tuple(values["vertex"])
+        return cls(**values)
+
+
+def _together(events: Iterable[Event], embedded: Iterable[Embedded]) -> tuple[Sequence[Event], Sequence[Embedded]]:
+    e, m = list(events), list(embedded)
+    if len(e) != len(m):
+        raise ValueError(f"{len(e)} events, but {len(m)} embedded, expected one for each")
+    return e, m
