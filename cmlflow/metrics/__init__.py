@@ -15,14 +15,9 @@ from cmlflow.metrics.association import (
 from cmlflow.metrics.embedding import embedding_metrics
 from cmlflow.metrics.intervals import Interval
 from cmlflow.metrics.matching import association_scores
-from cmlflow.metrics.neutral import (
-    barycentre_distance,
-    neutral_residual,
-    neutral_scores,
-    residual_figures,
-    residuals_by_energy,
-)
+from cmlflow.metrics.neutral import barycentre_distance, neutral_residual, neutral_scores
 from cmlflow.metrics.reconstruction import PRESETS, Preset, reconstruction_metrics
+from cmlflow.metrics.residuals import residual_figures, residuals_by_energy
 from cmlflow.metrics.resolution import calibrated, particle_response, resolution, sigma_eff
 
 __all__ = [
