@@ -21,6 +21,8 @@ TAIL = 3.0
 STEPS = 200
 FIGURES = ("core_sigma", "bias", "median", "sigma_eff", "tails")
 """Figures of residuals, which lie to both sides of 0."""
+WIDTHS = ("core_sigma", "sigma_eff")
+"""Those of them that say how wide the distribution is."""
 DISTANCES = ("mean", "median", "quantile_68")
 """Figures of distances, which are not negative."""
 SIMPLE: dict[str, Callable[[Array], Any]] = {
