@@ -1,17 +1,22 @@
 """Neutral energy: residuals and barycentres; by hand and against slow twins."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cmlflow
 from cmlflow.event import Event
 from cmlflow.metrics import (
     barycentre_distance,
+    compare_neutral,
     neutral_residual,
     neutral_scores,
+    track_shares,
+    true_candidates,
 )
 
 
@@ -70,3 +75,46 @@ def test_scores_of_an_event():
     assert math.isnan(neutral_scores(event, np.ones((1, 4)), mask=[0, 0, 1, 1])["energy"])
     with pytest.raises(ValueError, match=r"predicted has shape \(4,\), expected \(1, 4\)"):
         neutral_scores(event, np.zeros(4))
+
+
+def test_candidates_leave_what_is_nobodys():
+    """Shares of tracks leave the rest neutral; of candidates the neutral ones alone are."""
+    event = Event(
+        [[0, 0, 1], [1, 0, 1]], [4.0, 2.0], [2, 2], deposits=([0, 0, 1], [0, 1, 1], [3.0, 1.0, 2.0]),
+        tracks=([5.0], [[0, 0, 1]], [[0, 0, 0]], [0]),
+    )  # fmt: skip
+    c = SimpleNamespace(
+        share=[[0.75, 0], [0.25, 0.5]], pdg_id=[211, 22], momentum=np.zeros((2, 4)), track=np.array([0, -1])
+    )
+    assert neutral_scores(event, c)["residual"] == pytest.approx((1 + 1 - 3) / 3)
+    assert neutral_scores(event, [[0.75, 0]])["residual"] == 0
+    assert neutral_scores(event, true_candidates(event))["residual"] == 0
+
+
+def test_systems_beside_each_other():
+    events = list(cmlflow.simulate("rho-test", 25, seed=4))
+    rng = np.random.default_rng(1)
+    true = [track_shares(e) for e in events]
+    near, far = (
+        [np.clip(t + rng.normal(0, width, t.shape), 0, 1) for t in true] for width in (0.03, 0.3)
+    )  # fmt: skip
+    none = [np.ones_like(t) for t in true]
+    table = compare_neutral(
+        events, {"near": near, "far": far, "none": none}, against="far", bins=[0, 5, 50], bootstrap=20
+    )
+    rows = [neutral_scores(e, p) for e, p in zip(events, near, strict=True)]
+    others = [neutral_scores(e, p) for e, p in zip(events, far, strict=True)]
+    known = [r["residual"] for r in rows if not math.isnan(r["residual"])]
+    assert table["near"]["median"] == pytest.approx(np.median(known))
+    both = [r["barycentre"] for r, o in zip(rows, others, strict=True)
+            if not math.isnan(r["barycentre"] + o["barycentre"])]  # fmt: skip
+    assert table["near"]["barycentre_mean"] == pytest.approx(np.mean(both))
+    assert table.versus["near"]["sigma_eff_ratio"] > 1.5
+    assert table.versus["near"]["barycentre_mean_ratio"].low > 1
+    assert table["none"]["bias"] == -1
+    assert table["none"]["core_sigma"] == 0
+    assert math.isnan(table["none"]["barycentre_mean"])
+    low = [r["residual"] for r in rows if 0 <= r["energy"] < 5]
+    assert table.by_energy[0]["near"]["median"] == pytest.approx(np.median(low))
+    assert compare_neutral(events[0], {"a": near[0]})["a"]["median"] == pytest.approx(rows[0]["residual"])
+    assert compare_neutral([], {}).figures == {}
