@@ -22,6 +22,8 @@ from cmlflow.simulation.detector import DETECTORS, Slab
 
 Labels = Sequence[Any] | Mapping[str, Sequence[Any]]
 
+SYMBOLS = "● with a track, ■ without; ○ □ a candidate that is no particle's own. Point at a hit for its shares."
+
 SLAB_SCALE = 1.8
 """How much larger the markers of a slab detector are: its events have few hits in large cells."""
 
@@ -69,9 +71,10 @@ def event_display(
     grows with the logarithm of the hit's energy. A hit that several clusters share has the colour of the largest
     share, and tells all of them when pointed at.
 
-    Where there are tracks, hits of particles and candidates with a track are circles, those without squares, and hits
-    of noise crosses. A track runs through its crossings of the layers, in the colour of its particle or candidate;
-    charged candidates have the colour of their track's particle (`cmlflow.plots.candidate_colours`).
+    Where there are tracks, hits of particles and candidates with a track are circles, those without squares; open
+    ones are of candidates that are no particle's own. A track runs through its crossings of the layers, in the colour
+    of its particle or candidate; charged candidates have the colour of their track's particle
+    (`cmlflow.plots.candidate_colours`).
 
     Examples
     --------
@@ -131,8 +134,9 @@ def display_html(
     numbers = [c for e in data["events"] for d in e["clusterings"] for c in d["colours"]]
     data["palette"] = palette(1 + max([*numbers, *(len(e["particles"]) for e in data["events"])], default=0))
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
-    left = len(sample) - len(shown)
-    note = f'<p class="note">The first {len(shown)} of {len(sample)} events.</p>' if left > 0 else ""
+    note = f'<p class="note">The first {len(shown)} of {len(sample)} events.</p>' if len(sample) > len(shown) else ""
+    if any(e["tracks"] for e in data["events"]):
+        note = f'<p class="note">{SYMBOLS}</p>{note}'
     return (
         f'{DISPLAY}<script type="application/json">{text}</script>'
         f"<noscript>The display needs JavaScript and WebGL.</noscript></div>{note}"
@@ -190,7 +194,8 @@ def marker_sizes(energy: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _hits_caption(event: Event, known: bool) -> str:
-    tracks = "" if event.tracks is None else f", {len(event.tracks)} tracks"
+    n_tracks = -1 if event.tracks is None else len(event.tracks)
+    tracks = "" if n_tracks < 0 else ", 1 track" if n_tracks == 1 else f", {n_tracks} tracks"
     if not event.n_hits:
         return f"No hits{tracks}."
     count = "1 hit" if event.n_hits == 1 else f"{event.n_hits} hits"
@@ -225,7 +230,7 @@ def _frame(box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> dict[str, An
     """Limits of the axes and lengths of the drawn ones: in proportion, unless z were too short or too long to see."""
     low, high = box
     side = high - low
-    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.0, 1.45)])
+    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.0, 1.45)]) * (0.92 if side[2] > 1.3 * side[0] else 1.0)
     limits = [[round(float(a), 2), round(float(b), 2)] for a, b in zip(low, high, strict=True)]
     return {"range": limits, "aspect": aspect.round(3).tolist()}
 

@@ -49,7 +49,7 @@
         name: k < 0 ? (side < 0 ? "unknown" : "noise") : names[k],
         colour: k < 0 ? GREY : palette[number(k)],
         number: k < 0 ? -1 : number(k),
-        symbol: k < 0 ? (event.tracks.length ? "x" : "circle") : symbol(kinds[k], side >= 0 && event.truth && number(k) >= event.particles.length),
+        symbol: k < 0 ? "circle" : symbol(kinds[k], side >= 0 && event.truth && number(k) >= event.particles.length),
         hits: found.get(k),
       }));
   }
@@ -89,7 +89,7 @@
       x: hits.map((i) => event.z[i]), y: hits.map((i) => event.x[i]), z: hits.map((i) => event.y[i]),
       text: hits.map((i) => hover(event, i, sides, data)), hovertemplate: "%{text}<extra></extra>",
       marker: {
-        size: hits.map((i) => event.size[i] / 10), line: { width: 0 }, opacity: 0.9, symbol: g.symbol || "circle",
+        size: hits.map((i) => event.size[i] / (String(g.symbol).startsWith("square") ? 12 : 10)), opacity: 0.9, line: String(g.symbol).endsWith("open") ? { width: 2.5, color: g.colour } : { width: 0 }, symbol: g.symbol || "circle",
         ...(view.byEnergy
           ? { color: hits.map((i) => Math.log10(Math.max(event.energy[i], 1e-6))), colorscale: "Viridis",
               colorbar: { title: { text: `log10(energy / ${data.unit || "unit"})`, side: "right" }, thickness: 12, tickfont: { color: style("--text") } } }
@@ -105,7 +105,7 @@
       t.lines.forEach((line, part) => drawn.push({
         type: "scatter3d", mode: "lines", name: t.name, showlegend: false, visible: !view.hidden.has(number),
         x: line[2], y: line[0], z: line[1], hovertemplate: `${text}<extra></extra>`,
-        line: { color: number < 0 ? GREY : data.palette[number], width: part ? 3 : 7, dash: part ? "dash" : "solid" },
+        line: { color: number < 0 ? GREY : data.palette[number], width: part ? 2.5 : 7 },
       }));
     });
     return drawn;
