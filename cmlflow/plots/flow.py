@@ -59,7 +59,7 @@ def residual_figure(
 
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     ax = figure.subplots()
-    bins = np.linspace(*limits, 66)
+    bins = np.linspace(*limits, 66).tolist()
     for i, (name, given) in enumerate(residuals.items()):
         value = numpy_array(given).astype(np.float64)
         value = value[np.isfinite(value)]
