@@ -40,8 +40,9 @@ def evaluate(
     ----------
     events : sequence of Event
         A list, an `EventStore`; one Event with its label array will do.
-    labels : sequence of array_like of shape (n_hits,), int
-        Cluster of each hit, 0..C-1, -1 noise; one array (or tensor) for each event, or an iterator of them.
+    labels : sequence of array_like of shape (n_hits,), int, or (C, n_hits), float
+        Cluster of each hit, 0..C-1, -1 noise, or shares, the part of each hit that belongs to each cluster; one array
+        (or tensor) for each event, or an iterator of them.
     preset : {"paper", "ticl"} or Preset
         Cuts, see `cmlflow.metrics.reconstruction_metrics`.
     energy_bins : array_like of shape (n_bins + 1,), float [GeV]

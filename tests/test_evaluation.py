@@ -229,3 +229,10 @@ def test_needs_numpy_alone():
         "import sys, cmlflow.evaluation, cmlflow.metrics; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_hot_shares_give_exactly_the_table_of_labels(sample):
+    events, labels = sample
+    shares = [np.arange(6)[:, None] == y for y in labels]
+    soft, hard = (evaluate(events, given, bootstrap=10) for given in (shares, labels))
+    assert soft.to_dict() == hard.to_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cmlflow.event import Event, IntArray
 from cmlflow.metrics.intervals import Interval, ratio_interval, resamples
 from cmlflow.metrics.matching import numpy_array
+from cmlflow.metrics.systems import Sample, SystemFigures, compare_systems, sum_ratio
 
 Array = NDArray[np.float64]
 
@@ -202,6 +203,48 @@ def evaluate_association(
     np.add.at(total, where.reshape(-1), rows)
     weights = resamples(len(found), bootstrap, seed)
     return {name: ratio_interval(*_sums(total, name), weights, confidence) for name in FIGURES}
+
+
+def compare_association(
+    counts: Mapping[str, Iterable[Array]],
+    event: Iterable[int] | None = None,
+    *,
+    against: str | None = None,
+    bootstrap: int = 500,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> SystemFigures:
+    """`evaluate_association` of several systems on the same samples, each against one of them.
+
+    Parameters
+    ----------
+    counts : dict of str to iterable of ndarray of shape (2, 4)
+        By the name of the system, in the same order of samples.
+    event : iterable of int, optional
+        Event of each sample, the same for all systems; each is its own event by default.
+    against, bootstrap, confidence, seed
+        As in `cmlflow.metrics.systems.compare_systems`; ``weighted_f1_difference`` in ``versus`` is by how much a
+        system is above the reference.
+
+    Raises
+    ------
+    ValueError
+        Where systems, or samples and events, differ in number.
+    """
+    rows = {name: np.array([numpy_array(c) for c in given], np.float64).reshape(-1, 2, 4)
+            for name, given in counts.items()}  # fmt: skip
+    n = max((len(r) for r in rows.values()), default=0)
+    number = np.arange(n) if event is None else np.array([int(i) for i in event], np.int64)
+    for name, r in rows.items():
+        if len(r) != len(number):
+            raise ValueError(f"there are {len(r)} counts of {name}, but {len(number)} of another system or events")
+    found, where = np.unique(number, return_inverse=True)
+    nowhere = np.full(n, np.nan)
+    samples = {
+        system: {name: Sample(where.reshape(-1), nowhere, _sums(r, name), sum_ratio) for name in FIGURES}
+        for system, r in rows.items()
+    }
+    return compare_systems(samples, len(found), against=against, bootstrap=bootstrap, confidence=confidence, seed=seed)
 
 
 def _sums(counts: Array, name: str) -> tuple[Array, Array]:

@@ -94,7 +94,7 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Weights, confi
         return Interval(value)
     d = weights @ denominator
     replicas = np.divide(weights @ numerator, d, out=np.full(len(d), np.nan), where=d != 0)
-    return _interval(value, replicas, confidence)
+    return percentile_interval(value, replicas, confidence)
 
 
 def statistic_interval(
@@ -115,12 +115,21 @@ def statistic_interval(
         From `resamples`.
     """
     value = statistic(np.ones(len(event), np.int64))
+    return percentile_interval(value, replicas_of(statistic, event, weights), confidence)
+
+
+def replicas_of(statistic: Callable[[NDArray[np.int64]], float], event: NDArray[np.int64], weights: Weights) -> Array:
+    """A statistic of per-particle rows in every bootstrap sample, shape (n_resamples,); see `statistic_interval`.
+
+    Without entries where fewer than two events have rows: nothing can be said then.
+    """
     if len(event) == 0 or (event == event[0]).all():
-        return Interval(value)
-    return _interval(value, np.array([statistic(w[event]) for w in weights]), confidence)
+        return np.empty(0)
+    return np.array([statistic(w[event]) for w in weights], np.float64)
 
 
-def _interval(value: float, replicas: Array, confidence: float) -> Interval:
+def percentile_interval(value: float, replicas: Array, confidence: float = 0.95) -> Interval:
+    """A figure with the central quantiles of its bootstrap replicas; those that are not finite are left out."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, expected a probability between 0 and 1")
     replicas = replicas[np.isfinite(replicas)]

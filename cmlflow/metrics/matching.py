@@ -13,6 +13,9 @@ from cmlflow.event import Event
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+ROUNDING = 1e-4
+"""By how much a sum of shares may exceed 1."""
+
 
 @dataclass(frozen=True, eq=False)
 class Matching:
@@ -57,13 +60,13 @@ def association_scores(labels: Any, event: Event, fractions: tuple[Any, Any, Any
 
     Parameters
     ----------
-    labels : array_like of shape (n_hits,), int
-        Cluster of each hit, 0..C-1, -1 noise. Not used (may be None) where `fractions` is given.
+    labels : array_like of shape (n_hits,), int, or (C, n_hits), float
+        Cluster of each hit, 0..C-1, -1 noise; or shares, the part of each hit that belongs to each cluster. Not used
+        (may be None) where `fractions` is given.
     event : Event
         Its deposits give the fractions of the particles; deposits of unknown particles (-1) dilute the others.
     fractions : (hit, cluster, fraction), optional
-        Soft assignment as parallel arrays: the share of each hit that belongs to each cluster, in [0, 1]. A hit may
-        appear several times; repeated pairs add up.
+        Shares as parallel arrays, in [0, 1]. A hit may appear several times; repeated pairs add up.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def association_scores(labels: Any, event: Event, fractions: tuple[Any, Any, Any
     Raises
     ------
     ValueError
-        Where labels and hits differ in number, or a label, hit or fraction is out of range.
+        Where labels and hits differ in number, or a label, hit, share or fraction is out of range.
 
     References
     ----------
@@ -85,6 +88,8 @@ def association_scores(labels: Any, event: Event, fractions: tuple[Any, Any, Any
     >>> e = Event([[0, 0, 1], [1, 0, 1], [2, 0, 1]], [3.0, 1.0, 2.0], particle_id=[0, 0, 1])
     >>> association_scores([0, 0, 0], e)["shared"]
     array([[4., 2.]])
+    >>> association_scores([[1.0, 1.0, 0.5]], e)["shared"]
+    array([[4., 1.]])
     """
     m = match(labels, event, fractions)
     scores = {"r2s": m.r2s, "s2r": m.s2r, "shared": m.shared}
@@ -103,14 +108,20 @@ def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = No
     """
     n_particles = event.n_particles
     energy = event.energy.astype(np.float64)
-    if fractions is None:
-        y = checked_labels(labels, event)
-        hit = np.flatnonzero(y >= 0)
-        cluster, g = y[hit], np.ones(len(hit))
-        n_clusters = int(y.max(initial=-1)) + 1
-    else:
+    y: Ints | None = None
+    if fractions is not None:
         hit, cluster, g = _checked_fractions(fractions, event)
         n_clusters = int(cluster.max(initial=-1)) + 1
+    else:
+        given = checked_assignment(labels, event)
+        if given.ndim == 2:
+            hit, cluster = np.nonzero(given.T)
+            g, n_clusters = given[cluster, hit].astype(np.float64), len(given)
+        else:
+            y = given.astype(np.int64, copy=False)
+            hit = np.flatnonzero(y >= 0)
+            cluster, g = y[hit], np.ones(len(hit))
+            n_clusters = int(y.max(initial=-1)) + 1
 
     d = event.deposits
     known = d.particle >= 0
@@ -118,12 +129,12 @@ def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = No
     cluster_weight = sum_by(cluster, (g * energy[hit]) ** 2, n_clusters)
     particle_weight = sum_by(s_particle, (f * energy[s_hit]) ** 2, n_particles)
 
-    if fractions is None:
-        deposit, of = np.flatnonzero(y[s_hit] >= 0), None
+    if y is not None:
+        deposit = np.flatnonzero(y[s_hit] >= 0)
+        c, gr = y[s_hit[deposit]], np.ones(len(deposit))
     else:
         deposit, of = _common(s_hit, hit)
-    c = y[s_hit[deposit]] if of is None else cluster[of]
-    gr = np.ones(len(deposit)) if of is None else g[of]
+        c, gr = cluster[of], g[of]
     fs, e = f[deposit], energy[s_hit[deposit]]
     pair = c * n_particles + s_particle[deposit]
     gap, e2 = (gr - fs) ** 2, e * e
@@ -137,6 +148,49 @@ def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = No
     cluster_hits = np.bincount(cluster, minlength=n_clusters)
     particle_energy = sum_by(s_particle, f * energy[s_hit], n_particles)
     return Matching(r2s, s2r, shared, hit, cluster, g, cluster_hits, particle_energy)
+
+
+def checked_assignment(labels: Any, event: Event, where: str | None = None) -> NDArray[Any]:
+    """Labels or shares of one event, whichever was given: `checked_labels` or `checked_shares`.
+
+    Shares are floats (or truth values) of two axes; whole numbers of two axes are taken for misplaced labels.
+    """
+    given = numpy_array(labels)
+    if given.ndim == 2 and given.dtype.kind in "fb":
+        return checked_shares(given, event, where)
+    return checked_labels(given, event, where)
+
+
+def checked_shares(shares: Any, event: Event, where: str | None = None) -> Array:
+    """Shares of one event as a float64 array, or a clear error.
+
+    Parameters
+    ----------
+    shares : array_like or tensor of shape (C, n_hits), float or bool
+        Part of each hit that belongs to each cluster, in [0, 1]; what a column's sum leaves of 1 is nobody's.
+    event : Event
+    where : str, optional
+        Name of the event in messages; its number by default.
+
+    Raises
+    ------
+    ValueError
+        Names the event, the shape, or the first hit whose share or sum of shares cannot be. Rounding, 1e-4, is
+        forgiven.
+    """
+    where = where or ("event" if event.number is None else f"event {event.number}")
+    g = numpy_array(shares).astype(np.float64)
+    if g.ndim != 2 or g.shape[1] != event.n_hits:
+        raise ValueError(f"{where}: shares have shape {g.shape}, expected (clusters, {event.n_hits} hits)")
+    bad = ~((g >= 0) & (g <= 1 + ROUNDING))
+    if bad.any():
+        c, i = (int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(f"{where}: share of hit {i} in cluster {c} is {g[c, i]}, expected a value in 0..1")
+    total = g.sum(axis=0)
+    if (total > 1 + ROUNDING).any():
+        i = int(np.flatnonzero(total > 1 + ROUNDING)[0])
+        raise ValueError(f"{where}: shares of hit {i} sum to {total[i]:.6g}, expected at most 1")
+    return np.minimum(g, 1.0)
 
 
 def checked_labels(labels: Any, event: Event, where: str | None = None) -> Ints:

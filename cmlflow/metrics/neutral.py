@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.event import Event, IntArray
+from cmlflow.event import Event
 from cmlflow.metrics.association import neutral_shares
-from cmlflow.metrics.intervals import Interval, resamples, statistic_interval
+from cmlflow.metrics.candidates import candidate_arrays
 from cmlflow.metrics.matching import numpy_array
-from cmlflow.metrics.resolution import bin_of, sigma_eff
+from cmlflow.metrics.reconstruction import paired
+from cmlflow.metrics.residuals import DISTANCES, FIGURES, WIDTHS
+from cmlflow.metrics.systems import SystemFigures, compare_systems, residual_sample
 
 Array = NDArray[np.float64]
-
-WINDOW = 2.0
-TRUNCATED = 0.8796256610342398
-"""Standard deviation of a unit Gaussian between -2 and 2."""
-TAIL = 3.0
-STEPS = 200
-FIGURES = ("core_sigma", "bias", "median", "sigma_eff", "tails")
 
 
 def neutral_residual(predicted: Any, true: Any, energy: Any, mask: Any = None) -> float:
@@ -84,8 +80,10 @@ def neutral_scores(event: Event, predicted: Any, *, layer: int = 2, mask: Any = 
     ----------
     event : Event
         With tracks and truth.
-    predicted : array_like of shape (n_tracks, n_hits), float
-        Part of each cell that belongs to each track; what their sum leaves of 1 is neutral.
+    predicted : array_like of shape (n_tracks, n_hits), float, or candidates
+        Part of each cell that belongs to each track: what their sum leaves of 1 is neutral. Or an object with ``share``
+        (C, n_hits) and ``track`` (C,): the shares of candidates without a track, -1, are neutral, and what is left of
+        1 is nobody's.
     layer : int
         In which the barycentres are compared.
     mask : array_like of shape (n_hits,), bool, optional
@@ -97,11 +95,7 @@ def neutral_scores(event: Event, predicted: Any, *, layer: int = 2, mask: Any = 
         ``residual``; ``barycentre`` [cm]; ``energy``, the true neutral energy in the unit of the hit energies; nan
         where there is none.
     """
-    p = numpy_array(predicted).astype(np.float64)
-    n_tracks = 0 if event.tracks is None else len(event.tracks)
-    if p.shape != (n_tracks, event.n_hits):
-        raise ValueError(f"predicted has shape {p.shape}, expected ({n_tracks}, {event.n_hits}): tracks, hits")
-    left, true = 1.0 - np.clip(p.sum(axis=0), 0.0, 1.0), neutral_shares(event)
+    left, true = predicted_neutral(event, predicted), neutral_shares(event)
     use = np.ones(event.n_hits, np.bool_) if mask is None else numpy_array(mask).astype(np.bool_)
     return {
         "residual": neutral_residual(left, true, event.energy, use),
@@ -110,132 +104,87 @@ def neutral_scores(event: Event, predicted: Any, *, layer: int = 2, mask: Any = 
     }
 
 
-def core(residuals: ArrayLike, times: ArrayLike | None = None) -> tuple[float, float]:
-    """Mean and width of the Gaussian core of a distribution with tails.
-
-    The mean m and width σ that agree with the values they enclose: m is the mean of the values in [m - 2σ, m + 2σ],
-    and σ their standard deviation divided by 0.8796, that of a unit Gaussian cut at ±2. Found by iteration from the
-    median and half the shortest interval with 68.3 % of the values; for a Gaussian σ is its standard deviation.
-
-    Parameters
-    ----------
-    residuals : array_like of shape (n,), float
-    times : array_like of shape (n,), int, optional
-        How often each value counts; once by default.
-
-    Returns
-    -------
-    mean, sigma : float
-        nan without values.
-    """
-    value = np.asarray(residuals, np.float64)
-    n = np.ones(len(value), np.int64) if times is None else np.asarray(times, np.int64)
-    order = np.argsort(value, kind="stable")
-    value, n = value[order], n[order]
-    if not n.sum():
-        return float("nan"), float("nan")
-    drawn = np.repeat(value, n)
-    middle = float(np.median(drawn))
-    value, drawn = value - middle, drawn - middle
-    sums = np.stack([np.cumsum(np.concatenate(([0.0], w))) for w in (n, n * value, n * value**2)])
-    mean, sigma = 0.0, sigma_eff(drawn)
-    for _ in range(STEPS):
-        a = int(np.searchsorted(value, mean - WINDOW * sigma, side="left"))
-        b = int(np.searchsorted(value, mean + WINDOW * sigma, side="right"))
-        count, first, second = sums[:, b] - sums[:, a]
-        if count < 1:
-            break
-        new = first / count
-        width = float(np.sqrt(max(second / count - new**2, 0.0))) / TRUNCATED
-        if abs(new - mean) + abs(width - sigma) <= 1e-9 * (abs(mean) + sigma):
-            break
-        mean, sigma = float(new), width
-    return middle + mean, sigma
+def predicted_neutral(event: Event, predicted: Any) -> Array:
+    """The part of each cell that a prediction calls neutral, shape (n_hits,), in [0, 1]; see `neutral_scores`."""
+    if hasattr(predicted, "share"):
+        share, _, _, track = candidate_arrays(predicted, event)
+        left: Array = np.clip(share[track < 0].sum(axis=0), 0.0, 1.0)
+        return left
+    p = numpy_array(predicted).astype(np.float64)
+    n_tracks = 0 if event.tracks is None else len(event.tracks)
+    if p.shape != (n_tracks, event.n_hits):
+        raise ValueError(f"predicted has shape {p.shape}, expected ({n_tracks}, {event.n_hits}): tracks, hits")
+    rest: Array = 1.0 - np.clip(p.sum(axis=0), 0.0, 1.0)
+    return rest
 
 
-def residual_figures(
-    residuals: ArrayLike,
-    event: ArrayLike | None = None,
+def compare_neutral(
+    events: Event | Sequence[Event],
+    systems: Mapping[str, Any],
     *,
+    bins: ArrayLike | None = None,
+    layer: int = 2,
+    against: str | None = None,
     bootstrap: int = 500,
     confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, Interval]:
-    """Width, bias and tails of residuals, each with its bootstrap interval over events.
+) -> SystemFigures:
+    """Neutral residual and barycentre distance of one or several systems.
 
     Parameters
     ----------
-    residuals : array_like of shape (n,), float
-        From `neutral_residual`; nan are left out.
-    event : array_like of shape (n,), int, optional
-        Event of each; each its own by default.
-    bootstrap, confidence, seed
-        As in `cmlflow.evaluate`.
+    events : Event or sequence of Event
+        With tracks and truth.
+    systems : dict of str to sequence
+        By the name of the system, for each event its shares of the tracks or its candidates, as in `neutral_scores`.
+        For a single Event one entry will do.
+    bins : array_like of shape (n_bins + 1,), float, optional
+        Edges of the bins of true neutral energy, in the unit of the hit energies.
+    layer : int
+        In which the barycentres are compared.
+    against, bootstrap, confidence, seed
+        As in `cmlflow.metrics.systems.compare_systems`. A reference of three times the core σ has ``core_sigma_ratio``
+        3 in ``versus``.
 
     Returns
     -------
-    dict of Interval
-        ``core_sigma`` and ``bias``: width and mean of `core`; ``median``; ``sigma_eff``: half the shortest interval
-        with 68.3 %; ``tails``: fraction farther than 3 core σ from the core's mean (0.27 % of a Gaussian).
-    """
-    value = np.asarray(residuals, np.float64)
-    number = np.arange(len(value)) if event is None else np.asarray(event, np.int64)
-    if value.shape != number.shape or value.ndim != 1:
-        raise ValueError(f"residuals have shape {value.shape}, but event {number.shape}, expected one number for each")
-    use = np.isfinite(value)
-    value, number = value[use], number[use]
-    found, where = np.unique(number, return_inverse=True)
-    weights = resamples(len(found), bootstrap, seed)
-    out = {}
-    for name in FIGURES:
+    SystemFigures
+        ``core_sigma``, ``bias``, ``median``, ``sigma_eff`` and ``tails`` of the residuals, as in
+        `cmlflow.metrics.residual_figures`, and ``barycentre_mean``, ``barycentre_median`` and
+        ``barycentre_quantile_68`` [cm], over the events in which every system has neutral energy in the layer
+        (systems that never have any are left out).
 
-        def statistic(times: IntArray, name: str = name) -> float:
-            return _figure(name, value, times)
+    Notes
+    -----
+    A width says something only beside its bias: a system that leaves no neutral energy at all has a residual of -1
+    in every event, and no width.
 
-        out[name] = statistic_interval(statistic, where.reshape(-1).astype(np.int64), weights, confidence)
-    return out
-
-
-def residuals_by_energy(
-    residuals: ArrayLike, energy: ArrayLike, bins: ArrayLike, **options: Any
-) -> list[dict[str, Any]]:
-    """`residual_figures` of each range of true energy that has residuals.
-
-    Parameters
+    References
     ----------
-    residuals, energy : array_like of shape (n,), float
-    bins : array_like of shape (n_bins + 1,), float
-        Rising edges, in the unit of `energy`.
-    **options
-        Go to `residual_figures`; `event` has shape (n,).
-
-    Returns
-    -------
-    list of dict
-        ``low``, ``high``, ``n`` and the figures.
+    F. A. Di Bello et al., arXiv:2003.08863, section 6, figures 5 and 6.
     """
-    value, edges = np.asarray(residuals, np.float64), np.asarray(bins, np.float64)
-    number = np.asarray(options.pop("event", np.arange(len(value))), np.int64)
-    which = bin_of(energy, edges)
-    out: list[dict[str, Any]] = []
-    for k in range(1, len(edges)):
-        use = (which == k) & np.isfinite(value)
-        if use.any():
-            row: dict[str, Any] = {"low": float(edges[k - 1]), "high": float(edges[k]), "n": int(use.sum())}
-            out.append(row | residual_figures(value[use], number[use], **options))
-    return out
-
-
-def _figure(name: str, value: Array, times: IntArray) -> float:
-    if not times.sum():
-        return float("nan")
-    if name in ("median", "sigma_eff"):
-        drawn = np.repeat(value, times)
-        return float(np.median(drawn)) if name == "median" else sigma_eff(drawn)
-    mean, sigma = core(value, times)
-    if name == "tails":
-        return float(times[np.abs(value - mean) > TAIL * sigma].sum() / times.sum())
-    return sigma if name == "core_sigma" else mean
+    rows: dict[str, Array] = {}
+    for system, given in systems.items():
+        found = [
+            list(neutral_scores(event, predicted, layer=layer).values())
+            for _, event, predicted in paired(events, given, f"predictions of {system}")
+        ]
+        rows[system] = np.array(found, np.float64).reshape(-1, 3)
+    n_events = max((len(r) for r in rows.values()), default=0)
+    there = [np.isfinite(r[:, 1]) for r in rows.values()]
+    both = np.all([known for known in there if known.any()], axis=0) & np.ones(n_events, np.bool_)
+    samples = {}
+    for system, r in rows.items():
+        known, placed = np.flatnonzero(np.isfinite(r[:, 0])), np.flatnonzero(both)
+        samples[system] = {
+            name: residual_sample(name, r[known, 0], known, r[known, 2], ratio=name in WIDTHS) for name in FIGURES
+        } | {
+            f"barycentre_{name}": residual_sample(name, r[placed, 1], placed, r[placed, 2], ratio=True)
+            for name in DISTANCES
+        }
+    return compare_systems(
+        samples, n_events, bins=bins, against=against, bootstrap=bootstrap, confidence=confidence, seed=seed
+    )
 
 
 def _cells(predicted: Any, true: Any, energy: Any, mask: Any) -> tuple[Array, Array, Array]:

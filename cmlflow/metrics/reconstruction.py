@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import Event, as_events
-from cmlflow.metrics.matching import Matching, checked_labels, match
+from cmlflow.metrics.matching import Matching, checked_assignment, match
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -148,8 +148,9 @@ def reconstruction_metrics(
     Parameters
     ----------
     events : Event or sequence of Event
-    labels : array_like of shape (n_hits,), or a sequence of such, int
-        Cluster of each hit, 0..C-1, -1 noise; one array for each event.
+    labels : array_like of shape (n_hits,), int, or (C, n_hits), float, or a sequence of such
+        Cluster of each hit, 0..C-1, -1 noise, or shares, the part of each hit that belongs to each cluster; one array
+        for each event.
     preset : {"paper", "ticl"} or Preset
         ``paper``: found above 0.7 of the visible energy; ``ticl``: above 0.5. Both: pure at R2S < 0.2, fake and
         merged by R2S < 0.6, duplicate by S2R < 0.2.
@@ -176,9 +177,9 @@ def reconstruction_metrics(
     -----
     Particles without visible energy are not counted as simulated, noise hits (-1) belong to no cluster, and a
     cluster of hits that no known particle touched is an impure, fake one. With hard labels the duplicate rate is zero
-    by construction (two clusters cannot both hold over 80 % of a particle's squared energy; it is for soft
-    assignments), and splitting shows in `split_rate` and `ratio`. What the CMSSW histograms call purity is
-    `completeness` here; their efficiency cut includes equality.
+    by construction (two clusters cannot both hold over 80 % of a particle's squared energy; it is for shares), and
+    splitting shows in `split_rate` and `ratio`. Of shares, a cluster with any part of any hit is counted. What the
+    CMSSW histograms call purity is `completeness` here; their efficiency cut includes equality.
 
     References
     ----------
@@ -218,10 +219,10 @@ def paired(events: Event | Sequence[Event], arrays: Any, name: str) -> Iterator[
         raise ValueError(f"there are {n_events} events, but {name} for more than that")
 
 
-def clustered(events: Event | Sequence[Event], labels: Any) -> Iterator[tuple[str, Event, Ints]]:
-    """`paired` with labels that are checked: ndarrays of shape (n_hits,), int64."""
+def clustered(events: Event | Sequence[Event], labels: Any) -> Iterator[tuple[str, Event, NDArray[Any]]]:
+    """`paired` with labels or shares that are checked: ndarrays (n_hits,), int64, or (C, n_hits), float64."""
     for where, event, y in paired(events, labels, "labels"):
-        yield where, event, checked_labels(y, event, where)
+        yield where, event, checked_assignment(y, event, where)
 
 
 def _argmax(shared: NDArray[np.float64], axis: int) -> Ints:

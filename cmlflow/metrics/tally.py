@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event
 from cmlflow.metrics.intervals import Interval, Weights, ratio_interval, resamples, statistic_interval
@@ -27,8 +27,10 @@ class Tally:
         self._particles: list[Array] = []
         self._clusters: list[Array] = []
 
-    def add(self, event: Event, labels: Ints, preset: Preset, layer_weights: ArrayLike | None, floor: str) -> None:
-        """Score one event."""
+    def add(
+        self, event: Event, labels: NDArray[Any], preset: Preset, layer_weights: ArrayLike | None, floor: str
+    ) -> None:
+        """Score one event, by labels (n_hits,) or shares (C, n_hits)."""
         m = match(labels, event)
         verdict = judge(m, preset)
         response, ideal = particle_response(m, event, preset, layer_weights, floor)

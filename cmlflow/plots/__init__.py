@@ -1,11 +1,23 @@
-"""Figures and displays: 3-D events, embedding geometry, scores and training curves, and pages that hold them.
+"""Figures and displays: 3-D events, embedding geometry, scores, particle flow, training curves, and their pages.
 
 matplotlib and plotly are imported where they are used.
 """
 
-from cmlflow.plots.colours import cluster_colours
+from cmlflow.plots.colours import candidate_colours, cluster_colours
 from cmlflow.plots.curves import score_figure, training_figure
 from cmlflow.plots.embedding import embedding_figure
 from cmlflow.plots.event import event_display
+from cmlflow.plots.flow import bar_figure, energy_figure, reliability_figure, residual_figure
 
-__all__ = ["cluster_colours", "embedding_figure", "event_display", "score_figure", "training_figure"]
+__all__ = [
+    "bar_figure",
+    "candidate_colours",
+    "cluster_colours",
+    "embedding_figure",
+    "energy_figure",
+    "event_display",
+    "reliability_figure",
+    "residual_figure",
+    "score_figure",
+    "training_figure",
+]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import Event
+from cmlflow.metrics.candidates import candidate_arrays
 from cmlflow.metrics.matching import match
 
 PALETTE = (
@@ -63,8 +64,8 @@ def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
 
     Parameters
     ----------
-    labels : array_like of shape (n_hits,), int
-        Cluster of each hit, 0..C-1, -1 noise.
+    labels : array_like of shape (n_hits,), int, or (C, n_hits), float
+        Cluster of each hit, 0..C-1, -1 noise, or shares.
     event : Event
 
     Returns
@@ -83,7 +84,43 @@ def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
     >>> cluster_colours([0, 1, 2], e)
     array([1, 2, 0])
     """
-    shared = match(labels, event).shared
+    return _assigned(match(labels, event).shared)
+
+
+def candidate_colours(candidates: Any, event: Event) -> NDArray[np.int64]:
+    """Colour number of each particle-flow candidate: that of a particle, or one that belongs to none.
+
+    A charged candidate takes the number of its track's particle, whatever cells it has, so that cells it took from
+    others show. A neutral one takes that of the particle without a track with which it shares most energy. As in
+    `cluster_colours`, no number is taken twice.
+
+    Parameters
+    ----------
+    candidates : object
+        With ``share`` (C, n_hits), ``pdg_id`` (C,), ``momentum`` (C, 4) and ``track`` (C,).
+    event : Event
+        With tracks.
+
+    Returns
+    -------
+    ndarray of shape (n_candidates,), int64
+    """
+    share, _, _, track = candidate_arrays(candidates, event)
+    shared = match(share, event).shared
+    carried = np.zeros(shared.shape, np.bool_)
+    tracked = np.zeros(event.n_particles, np.bool_)
+    if event.tracks is not None:
+        particle = np.arange(event.n_particles)
+        tracked = np.isin(particle, event.tracks.particle)
+        charged = track >= 0
+        carried[charged] = event.tracks.particle[track[charged]][:, None] == particle
+    neutral = (track < 0)[:, None] & ~tracked
+    # A track without cells still belongs to its particle.
+    return _assigned(np.where(carried, shared + 1e-9, np.where(neutral, shared, 0.0)))
+
+
+def _assigned(shared: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Numbers of particles for the clusters that share most with them, others for the rest."""
     n_clusters, n_particles = shared.shape
     out = np.full(n_clusters, -1, np.int64)
     if n_clusters and n_particles:

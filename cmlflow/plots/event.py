@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import islice
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.event import Event, Tracks, as_events
-from cmlflow.metrics.matching import checked_labels, match
-from cmlflow.metrics.reconstruction import judge
-from cmlflow.plots.colours import cluster_colours, palette
+from cmlflow.event import Event, as_events
+from cmlflow.plots.clusterings import clustering_data, particle_kinds, particle_name, true_shares
+from cmlflow.plots.colours import palette
+from cmlflow.plots.encoding import encoded_floats, encoded_ints
 from cmlflow.plots.page import DISPLAY, html_page, write_page
-from cmlflow.simulation.detector import DETECTORS
+from cmlflow.plots.tracks import track_lines
+from cmlflow.simulation.detector import DETECTORS, Slab
 
 Labels = Sequence[Any] | Mapping[str, Sequence[Any]]
 
-PARTICLES = {
-    11: "e⁻",
-    -11: "e⁺",
-    13: "μ⁻",
-    -13: "μ⁺",
-    22: "γ",
-    111: "π⁰",
-    211: "π⁺",
-    -211: "π⁻",
-    130: "K⁰L",
-    310: "K⁰S",
-    321: "K⁺",
-    -321: "K⁻",
-    2112: "n",
-    -2112: "n̄",
-    2212: "p",
-    -2212: "p̄",
-}
+SYMBOLS = "● with a track, ■ without; ○ □ a candidate that is no particle's own. Point at a hit for its shares."
+
+SLAB_SCALE = 1.8
+"""How much larger the markers of a slab detector are: its events have few hits in large cells."""
 
 
 def event_display(
@@ -57,7 +42,8 @@ def event_display(
     ----------
     events : Event or sequence of Event
     labels : optional
-        Cluster of each hit, -1 noise: one array for each event (for a single Event, its array), or a dict of these
+        Cluster of each hit, -1 noise, or shares (C, n_hits), or particle-flow candidates (objects with ``share``,
+        ``pdg_id``, ``momentum`` and ``track``): one for each event (for a single Event, its own), or a dict of these
         by name, to compare clusterings. The first two are shown beside the truth, the page lets choose among all.
     path : path, optional
         File to write.
@@ -82,7 +68,13 @@ def event_display(
     Hits have the colour of their particle; a cluster has that of the particle with which it shares most energy, so
     that a correct clustering looks like the truth. Where several clusters belong to one particle, the others stand
     out by a colour of their own and diamonds (`cmlflow.plots.cluster_colours`). Noise is grey. The area of a marker
-    grows with the logarithm of the hit's energy.
+    grows with the logarithm of the hit's energy. A hit that several clusters share has the colour of the largest
+    share, and tells all of them when pointed at.
+
+    Where there are tracks, hits of particles and candidates with a track are circles, those without squares; open
+    ones are of candidates that are no particle's own. A track runs through its crossings of the layers, in the colour
+    of its particle or candidate; charged candidates have the colour of their track's particle
+    (`cmlflow.plots.candidate_colours`).
 
     Examples
     --------
@@ -142,8 +134,9 @@ def display_html(
     numbers = [c for e in data["events"] for d in e["clusterings"] for c in d["colours"]]
     data["palette"] = palette(1 + max([*numbers, *(len(e["particles"]) for e in data["events"])], default=0))
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
-    left = len(sample) - len(shown)
-    note = f'<p class="note">The first {len(shown)} of {len(sample)} events.</p>' if left > 0 else ""
+    note = f'<p class="note">The first {len(shown)} of {len(sample)} events.</p>' if len(sample) > len(shown) else ""
+    if any(e["tracks"] for e in data["events"]):
+        note = f'<p class="note">{SYMBOLS}</p>{note}'
     return (
         f'{DISPLAY}<script type="application/json">{text}</script>'
         f"<noscript>The display needs JavaScript and WebGL.</noscript></div>{note}"
@@ -153,7 +146,8 @@ def display_html(
 def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     known = bool((event.particle_id >= 0).any())
     x, y, z = event.position.T
-    tracks = [] if event.tracks is None else _track_lines(event, event.tracks)
+    tracks = [] if event.tracks is None else track_lines(event, event.tracks)
+    scale = SLAB_SCALE if isinstance(DETECTORS.get(event.detector or ""), Slab) else 1.0
     ends = [np.array(line).T for t in tracks for line in t["lines"]]
     frame, whole = (_box(points) for points in (_without_far(event.position), event.position))
     if ends:
@@ -164,19 +158,21 @@ def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) 
         "truth": known,
         "caption": _hits_caption(event, known) + (f" {outside} far hits outside the frame." if outside else ""),
         "far": outside,
-        "x": _floats(x),
-        "y": _floats(y),
-        "z": _floats(z),
-        "energy": _floats(event.energy),
-        "size": _ints(np.round(10 * marker_sizes(event.energy))),
-        "purity": _ints(np.round(100 * event.purity)),
-        "layer": _ints(event.layer),
-        "particle": _ints(event.particle_id),
-        "particles": [_particle_name(event, p) for p in range(event.n_particles)],
+        "x": encoded_floats(x),
+        "y": encoded_floats(y),
+        "z": encoded_floats(z),
+        "energy": encoded_floats(event.energy),
+        "size": encoded_ints(np.round(10 * scale * marker_sizes(event.energy))),
+        "purity": encoded_ints(np.round(100 * event.purity)),
+        "layer": encoded_ints(event.layer),
+        "particle": encoded_ints(event.particle_id),
+        "particles": [particle_name(event, p) for p in range(event.n_particles)],
+        "kinds": particle_kinds(event),
+        "shares": true_shares(event),
         "tracks": tracks,
         "frame": _frame(frame),
         "whole": _frame(whole),
-        "clusterings": [_clustering_data(event, checked_labels(y, event, where), known) for y in labels.values()],
+        "clusterings": [clustering_data(event, y, where) for y in labels.values()],
     }
 
 
@@ -197,30 +193,9 @@ def marker_sizes(energy: NDArray[np.float32]) -> NDArray[np.float32]:
     return sizes
 
 
-def _clustering_data(event: Event, y: NDArray[np.int64], known: bool) -> dict[str, Any]:
-    n = int(y.max(initial=-1)) + 1
-    colours = cluster_colours(y, event) if known else np.arange(n)
-    names = [f"cluster {c}" for c in range(n)]
-    noise = int((y < 0).sum())
-    caption = f"{len(np.unique(y[y >= 0]))} clusters, {noise} noise hits."
-    if known:
-        sums = judge(match(y, event)).sums()
-        found, there = sums["efficiency"]
-        pure, counted = sums["purity"]
-        labelled = event.particle_id >= 0
-        right = labelled & (y >= 0)
-        right[right] = colours[y[right]] == event.particle_id[right]
-        total = float(event.energy[labelled].sum())
-        share = float(event.energy[right].sum()) / total if total else float("nan")
-        caption = f"{counted} clusters, {pure} pure; {found} of {there} particles found; {noise} noise hits. "
-        caption += "" if isnan(share) else f"{100 * share:.1f} % of the energy in hits of the right cluster."
-        names = [f"cluster {c} → particle {k}" if k < event.n_particles else f"cluster {c}"
-                 for c, k in enumerate(colours.tolist())]  # fmt: skip
-    return {"labels": _ints(y), "colours": colours.tolist(), "names": names, "caption": caption}
-
-
 def _hits_caption(event: Event, known: bool) -> str:
-    tracks = "" if event.tracks is None else f", {len(event.tracks)} tracks"
+    n_tracks = -1 if event.tracks is None else len(event.tracks)
+    tracks = "" if n_tracks < 0 else ", 1 track" if n_tracks == 1 else f", {n_tracks} tracks"
     if not event.n_hits:
         return f"No hits{tracks}."
     count = "1 hit" if event.n_hits == 1 else f"{event.n_hits} hits"
@@ -229,29 +204,6 @@ def _hits_caption(event: Event, known: bool) -> str:
     mixed = float((event.purity[event.particle_id >= 0] < 0.9).mean())
     particles = "1 particle" if event.n_particles == 1 else f"{event.n_particles} particles"
     return f"{particles}, {count}{tracks}; {100 * mixed:.1f} % of the hits have more than 10 % from other particles."
-
-
-def _particle_name(event: Event, p: int) -> str:
-    pdg, energy = int(event.particles.pdg_id[p]), float(event.particles.energy[p])
-    kind = PARTICLES.get(pdg, f"PDG {pdg}" if pdg else "")
-    size = "" if isnan(energy) else f"{energy:.3g} GeV"
-    known = " ".join(s for s in (kind, size) if s)
-    return f"particle {p}: {known}" if known else f"particle {p}"
-
-
-def _track_lines(event: Event, tracks: Tracks) -> list[dict[str, Any]]:
-    """Each track as a line up to its entry point and, thinner, its straight continuation."""
-    depth = float(np.ptp(event.position[:, 2])) if event.n_hits else 100.0
-    depth = max(depth, 10.0)
-    out = []
-    for momentum, direction, entry, particle in zip(
-        tracks.momentum, tracks.direction, tracks.entry, tracks.particle, strict=True
-    ):
-        before, after = entry - 0.25 * depth * direction, entry + 0.8 * depth * direction
-        lines = [np.stack(ends, axis=1).astype(float).round(2).tolist() for ends in ((before, entry), (entry, after))]
-        name = f"track {momentum:.3g} GeV" + (f", particle {particle}" if particle >= 0 else "")
-        out.append({"name": name, "particle": int(particle), "lines": lines})
-    return out
 
 
 def _without_far(position: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -278,20 +230,13 @@ def _frame(box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> dict[str, An
     """Limits of the axes and lengths of the drawn ones: in proportion, unless z were too short or too long to see."""
     low, high = box
     side = high - low
-    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.0, 1.45)])
+    aspect = np.array([1.0, 1.0, np.clip(side[2] / side[0], 1.0, 1.45)]) * (0.92 if side[2] > 1.3 * side[0] else 1.0)
     limits = [[round(float(a), 2), round(float(b), 2)] for a, b in zip(low, high, strict=True)]
     return {"range": limits, "aspect": aspect.round(3).tolist()}
 
 
-def _floats(value: NDArray[Any]) -> str:
-    return b64encode(np.ascontiguousarray(value, "<f4").tobytes()).decode()
-
-
-def _ints(value: NDArray[Any]) -> str:
-    """In two bytes each where they fit, else in four; the script tells which by the length."""
-    small = not len(value) or (value.min() >= -(2**15) and value.max() < 2**15)
-    return b64encode(np.ascontiguousarray(value, "<i2" if small else "<i4").tobytes()).decode()
-
-
 def _is_nested(y: Any) -> bool:
-    return isinstance(y, (list, tuple)) and len(y) == 1 and np.ndim(y[0]) == 1
+    """Whether what was given for one event is a list of one."""
+    if not isinstance(y, (list, tuple)) or len(y) != 1:
+        return False
+    return hasattr(y[0], "share") or np.ndim(y[0]) in (1, 2)

@@ -11,6 +11,7 @@ from cmlflow.event import Event
 from cmlflow.metrics import (
     association_counts,
     association_metrics,
+    compare_association,
     evaluate_association,
     neutral_shares,
     track_shares,
@@ -154,3 +155,25 @@ def test_shares_of_tracks_and_of_neutrals_by_hand():
     assert neutral_shares(tracked(0, ([], [], []), [0], 1)).shape == (0,)
     with pytest.raises(ValueError, match="event 3: has no tracks"):
         track_shares(Event([], [], number=3))
+
+
+def test_systems_against_each_other():
+    rng = np.random.default_rng(0)
+    good, bad = rng.integers(0, 20, (2, 30, 2, 4)).astype(float)
+    good[..., 0] += 20
+    event = np.repeat(np.arange(10), 3)
+    table = compare_association({"good": good, "bad": bad}, event, against="bad", bootstrap=50, seed=2)
+    alone = {n: evaluate_association(c, event, bootstrap=50, seed=2) for n, c in (("good", good), ("bad", bad))}
+    for name, own in alone.items():
+        for figure, value in own.items():
+            np.testing.assert_allclose(list(table[name][figure]), list(value), rtol=1e-12)
+    drawn = [[sum(c[event == e].sum(0) * n for e, n in enumerate(w)) for c in (good, bad)]
+             for w in resamples(10, 50, seed=2)]  # fmt: skip
+    f1 = [[2 * c[1, 0] / (2 * c[1, 0] + c[1, 1] + c[1, 2]) for c in pair] for pair in drawn]
+    limits = np.quantile([a - b for a, b in f1], [0.025, 0.975])
+    gain = table.versus["good"]["weighted_f1_difference"]
+    np.testing.assert_allclose([gain.low, gain.high], limits, rtol=1e-12)
+    assert gain == pytest.approx(alone["good"]["weighted_f1"] - alone["bad"]["weighted_f1"])
+    with pytest.raises(ValueError, match="there are 29 counts of bad, but 30"):
+        compare_association({"good": good, "bad": bad[1:]})
+    assert np.isnan(compare_association({"a": []})["a"]["f1"])

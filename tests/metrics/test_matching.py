@@ -87,6 +87,54 @@ def test_hard_labels_are_the_special_case_of_shares():
     assert_same(association_scores(labels, event), soft)
 
 
+def one_hot(labels, n_clusters):
+    return (np.arange(n_clusters)[:, None] == labels).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_hot_shares_give_exactly_the_numbers_of_labels(seed):
+    event = random_event(seed)
+    labels = np.random.default_rng(seed + 100).integers(-1, 5, event.n_hits)
+    hard, soft = match(labels, event), match(one_hot(labels, labels.max() + 1), event)
+    for name in ("r2s", "s2r", "shared", "hit", "cluster", "fraction", "cluster_hits", "particle_energy"):
+        np.testing.assert_array_equal(getattr(soft, name), getattr(hard, name), err_msg=name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_share_matrix_agrees_with_loops(seed):
+    event = random_event(seed)
+    shares = np.random.default_rng(seed).dirichlet(np.full(6, 0.3), event.n_hits).T[:5].astype(np.float32)
+    assert_same(association_scores(shares, event), slow_scores(event, shares.astype(float).tolist()))
+    assert_same(association_scores(shares.tolist(), event), association_scores(shares, event))
+
+
+def test_share_matrix_keeps_empty_clusters_and_its_kind():
+    torch = pytest.importorskip("torch")
+    event = Event(np.zeros((2, 3)), [1.0, 1.0], particle_id=[0, 0])
+    # min((0.5 - 1)^2, 0.5^2) / 0.5^2 = 1; S2R: (min((1 - 0.5)^2, 1) + 1) / 2 = 0.625
+    m = match([[0.5, 0.0], [0.0, 0.0]], event)
+    assert m.cluster_hits.tolist() == [1, 0]
+    assert m.r2s.tolist() == [[1.0], [1.0]]
+    assert m.s2r.tolist() == [[0.625], [1.0]]
+    assert m.shared.tolist() == [[0.5], [0.0]]
+    assert isinstance(association_scores(torch.ones(1, 2), event)["r2s"], torch.Tensor)
+    assert association_scores(np.zeros((3, 0)), Event(np.empty((0, 3)), []))["r2s"].shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([[0.5]], r"event 7: shares have shape \(1, 1\), expected \(clusters, 2 hits\)"),
+        ([[0.5, 1.1]], "share of hit 1 in cluster 0 is 1.1"),
+        ([[0.5, np.nan]], "share of hit 1 in cluster 0 is nan"),
+        ([[0.5, 0.9], [0.5, 0.2]], "shares of hit 1 sum to 1.1, expected at most 1"),
+    ],
+)
+def test_wrong_shares_are_named(shares, message):
+    with pytest.raises(ValueError, match=message):
+        association_scores(shares, Event(np.zeros((2, 3)), [1.0, 1.0], particle_id=[0, 0], number=7))
+
+
 def test_worked_example():
     # Hits of 3 and 4; the second is a quarter particle 1. Cluster 0 holds both.
     # R2S(0, 0) = (0.25^2 * 16) / (9 + 16) = 0.04; R2S(0, 1) = (9 + 0.75^2 * 16) / 25 = 0.72

@@ -174,3 +174,21 @@ def test_wrong_preset_lists_the_right_ones():
         reconstruction_metrics(whole([0]), [0], "cms")
     with pytest.raises(ValueError, match="no events"):
         reconstruction_metrics([], [])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_hot_shares_have_the_figures_of_labels(seed):
+    events = [random_event(10 * seed + i) for i in range(3)]
+    labels = [random_labels(e, i) for i, e in enumerate(events)]
+    shares = [(np.arange(y.max() + 2)[:, None] == y).astype(float) for y in labels]
+    assert reconstruction_metrics(events, shares) == reconstruction_metrics(events, labels)
+    assert reconstruction_metrics(events[0], shares[0]) == reconstruction_metrics(events[0], labels[0])
+
+
+def test_true_shares_are_perfect():
+    """Two hits shared half and half: of labels neither cluster is pure and complete, of shares all are."""
+    event = Event(np.zeros((2, 3)), [2.0, 2.0], deposits=([0, 0, 1, 1], [0, 1, 0, 1], [1.0, 1, 1, 1]))
+    perfect = reconstruction_metrics(event, np.full((2, 2), 0.5))
+    assert (perfect["efficiency"], perfect["purity"], perfect["ratio"], perfect["fake_rate"]) == (1, 1, 1, 0)
+    assert perfect["duplicate_rate"] == 1  # either cluster matches either particle
+    assert reconstruction_metrics(event, [0, 1])["efficiency"] == 0

@@ -140,7 +140,7 @@ def test_tracks_are_lines_through_their_entry_point():
     )
     (shown,) = data_of(event_display([event]))["events"]
     first, second = shown["tracks"]
-    assert first["name"] == "track 5 GeV, particle 0"
+    assert first["name"] == "track 0: 5 GeV, particle 0"
     assert first["particle"] == 0
     assert second["particle"] == -1
     assert first["lines"] == [[[0, 0], [0, 0], [300, 320]], [[0, 0], [0, 0], [320, 384]]]

@@ -17,15 +17,29 @@
     if (event.ready) return event;
     for (const name of ["x", "y", "z", "energy"]) event[name] = floats(event[name]);
     for (const name of ["layer", "particle", "size", "purity"]) event[name] = whole(event[name], event.x.length);
-    for (const c of event.clusterings) c.labels = whole(c.labels, event.x.length);
+    event.shares = sharesOf(event.shares);
+    for (const c of event.clusterings) { c.labels = whole(c.labels, event.x.length); c.shares = sharesOf(c.shares); }
     event.ready = true;
     return event;
   }
+
+  // Hit -> [[owner, percent], ...] for hits that have several owners
+  function sharesOf(stored) {
+    const found = new Map();
+    if (!stored) return found;
+    const [hit, owner, percent] = ["hit", "owner", "percent"].map((name) => whole(stored[name], stored.n));
+    hit.forEach((i, k) => { if (!found.has(i)) found.set(i, []); found.get(i).push([owner[k], percent[k]]); });
+    return found;
+  }
+
+  // Symbols where something is known of tracks: charged, neutral; open ones for clusters of no particle of their own
+  const symbol = (kind, extra) => (kind === 1 ? "circle" : kind === 2 ? "square" : extra ? "diamond" : "circle") + (kind && extra ? "-open" : "");
 
   // One group of hits per particle or cluster: {name, colour, diamond, hits}
   function groupsOf(event, side, palette) {
     const label = side < 0 ? event.particle : event.clusterings[side].labels;
     const names = side < 0 ? event.particles : event.clusterings[side].names;
+    const kinds = (side < 0 ? event.kinds : event.clusterings[side].kinds) || [];
     const number = (k) => (side < 0 ? k : event.clusterings[side].colours[k]);
     const found = new Map();
     label.forEach((k, i) => (found.has(k) ? found.get(k).push(i) : found.set(k, [i])));
@@ -35,7 +49,7 @@
         name: k < 0 ? (side < 0 ? "unknown" : "noise") : names[k],
         colour: k < 0 ? GREY : palette[number(k)],
         number: k < 0 ? -1 : number(k),
-        diamond: k >= 0 && side >= 0 && event.truth && number(k) >= event.particles.length,
+        symbol: k < 0 ? "circle" : symbol(kinds[k], side >= 0 && event.truth && number(k) >= event.particles.length),
         hits: found.get(k),
       }));
   }
@@ -53,11 +67,15 @@
       `energy ${Number(event.energy[i].toPrecision(4))} ${data.unit}`,
       `x ${event.x[i].toFixed(1)}, y ${event.y[i].toFixed(1)}, z ${event.z[i].toFixed(1)} cm`,
     ];
-    if (event.truth)
+    const shared = (shares, names) => shares.slice(0, 5).map(([k, percent]) => `   ${percent} % ${names[k]}`);
+    const owners = event.shares.get(i);
+    if (event.truth && owners) lines.push("<b>Truth</b>", ...shared(owners, event.particles));
+    else if (event.truth)
       lines.push(p < 0 ? "particle unknown" : `${event.particles[p]} (${event.purity[i]} % of the hit)`);
     for (const s of sides) {
-      const k = event.clusterings[s].labels[i];
-      lines.push(`${data.names[s]}: ${k < 0 ? "noise" : event.clusterings[s].names[k]}`);
+      const c = event.clusterings[s], k = c.labels[i], parts = c.shares.get(i), name = `<b>${data.names[s]}</b>`;
+      if (parts) lines.push(name, ...shared(parts, c.names));
+      else lines.push(`${name}: ${k < 0 ? "noise" : c.names[k]}`);
     }
     return lines.join("<br>");
   }
@@ -71,19 +89,25 @@
       x: hits.map((i) => event.z[i]), y: hits.map((i) => event.x[i]), z: hits.map((i) => event.y[i]),
       text: hits.map((i) => hover(event, i, sides, data)), hovertemplate: "%{text}<extra></extra>",
       marker: {
-        size: hits.map((i) => event.size[i] / 10), line: { width: 0 }, opacity: 0.9, symbol: g.diamond ? "diamond" : "circle",
+        size: hits.map((i) => event.size[i] / (String(g.symbol).startsWith("square") ? 12 : 10)), opacity: 0.9, line: String(g.symbol).endsWith("open") ? { width: 2.5, color: g.colour } : { width: 0 }, symbol: g.symbol || "circle",
         ...(view.byEnergy
           ? { color: hits.map((i) => Math.log10(Math.max(event.energy[i], 1e-6))), colorscale: "Viridis",
               colorbar: { title: { text: `log10(energy / ${data.unit || "unit"})`, side: "right" }, thickness: 12, tickfont: { color: style("--text") } } }
           : { color: g.colour }),
       },
     }));
-    for (const t of event.tracks)
+    // A track has the colour of its candidate where the clustering has candidates, else of its particle.
+    const own = side < 0 ? null : event.clusterings[side].tracks;
+    event.tracks.forEach((t, i) => {
+      const c = own ? own[i] : -1;
+      const number = own ? (c < 0 ? -1 : event.clusterings[side].colours[c]) : t.particle;
+      const text = own && c >= 0 ? `${t.name}<br>${event.clusterings[side].names[c]}` : t.name;
       t.lines.forEach((line, part) => drawn.push({
-        type: "scatter3d", mode: "lines", name: t.name, showlegend: false, visible: !view.hidden.has(t.particle),
-        x: line[2], y: line[0], z: line[1], hovertemplate: `<b>track</b><br>${t.name}<extra></extra>`,
-        line: { color: t.particle < 0 ? GREY : data.palette[t.particle], width: part ? 2 : 6, dash: part ? "dash" : "solid" },
+        type: "scatter3d", mode: "lines", name: t.name, showlegend: false, visible: !view.hidden.has(number),
+        x: line[2], y: line[0], z: line[1], hovertemplate: `${text}<extra></extra>`,
+        line: { color: number < 0 ? GREY : data.palette[number], width: part ? 2.5 : 7 },
       }));
+    });
     return drawn;
   }
 
@@ -158,7 +182,7 @@
         panel.chips.replaceChildren();
         for (const g of byEnergy ? [] : groupsOf(event, panel.side, data.palette)) {
           const chip = element("button", { type: "button", title: "show or hide" }, panel.chips);
-          element("i", { className: g.diamond ? "diamond" : "", style: `background:${g.colour}` }, chip);
+          element("i", { className: g.symbol, style: `--colour:${g.colour}` }, chip);
           chip.append(g.name);
           chip.classList.toggle("off", panel.hidden.has(g.number));
           chip.onclick = () => { panel.hidden.has(g.number) ? panel.hidden.delete(g.number) : panel.hidden.add(g.number); draw(); };

@@ -1,0 +1,158 @@
+"""What perfect pattern recognition makes of an event, and which true particles it could have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmlflow.event import Event
+from cmlflow.metrics.matching import sum_by
+from cmlflow.metrics.resolution import hit_weights
+from cmlflow.simulation.decays import MASS
+from cmlflow.simulation.detector import DETECTORS, Slab
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ELECTROMAGNETIC = (11, 22, 111, 221)
+"""Absolute codes of particles that shower like a photon."""
+PION, PHOTON, NEUTRON = 211, 22, 2112
+
+Calibration = Callable[[Event, Array, Ints], ArrayLike]
+"""Takes an event, shares (C, n_hits) and classes (C,), and returns energies (C,) [GeV]."""
+
+
+class TrueCandidates(NamedTuple):
+    """Particle-flow candidates of perfect pattern recognition, in the form that candidates have.
+
+    Attributes
+    ----------
+    share : ndarray of shape (C, n_hits), float64
+        Part of each hit's deposited energy that is from the candidate's particle.
+    pdg_id : ndarray of shape (C,), int64
+        211 or -211 charged, 22 photon-like, 2112 neutral hadron.
+    momentum : ndarray of shape (C, 4), float64 [GeV]
+        px, py, pz, E.
+    track : ndarray of shape (C,), int64
+        Number of the track, -1 for neutral ones.
+    """
+
+    share: Array
+    pdg_id: Ints
+    momentum: Array
+    track: Ints
+
+
+def true_candidates(
+    event: Event, calibrate: Calibration | None = None, *, vertex: ArrayLike | None = None
+) -> TrueCandidates:
+    """A charged candidate for every track, with its particle's true cells, and a neutral one for every other particle.
+
+    Charged candidates have the momentum of the track, the direction of the track and the mass of a pion, as the tracks
+    of any system have. Neutral ones have no mass, the calibrated energy of their true deposits in the hits, and
+    fly from the vertex to the barycentre of these. Particles without a track that left nothing in the hits have none.
+
+    Parameters
+    ----------
+    event : Event
+        With tracks and truth.
+    calibrate : callable, optional
+        What another system does to turn its cells into energies, so that the two differ by pattern recognition alone.
+        By default the sum of shares times hit energies times the layer weights of the detector.
+    vertex : array_like of shape (3,), optional [cm]
+        As in `vertex_of`.
+    """
+    if event.tracks is None:
+        raise ValueError(f"{_name(event)}: has no tracks, expected tracks (an empty list of them is allowed)")
+    d, tracks = event.deposits, event.tracks
+    known = d.particle >= 0
+    own = np.zeros((event.n_particles, event.n_hits))
+    np.add.at(own, (d.particle[known], d.hit[known]), event.fractions[known])
+    alone = has_energy(event) & ~np.isin(np.arange(event.n_particles), tracks.particle)
+    neutral = np.flatnonzero(alone)
+
+    # A row more, for tracks whose particle is not known: no cells, a positive pion.
+    own = np.concatenate([own, np.zeros((1, event.n_hits))])
+    code = np.append(event.particles.pdg_id, PION)
+    share = own[np.concatenate([tracks.particle, neutral])]
+    pdg_id = np.concatenate([np.where(code[tracks.particle] < 0, -PION, PION), classes(code[neutral])])
+
+    p = tracks.momentum.astype(np.float64)[:, None] * tracks.direction.astype(np.float64)
+    momentum = np.zeros((len(share), 4))
+    momentum[: len(tracks)] = np.column_stack([p, np.sqrt((p**2).sum(axis=1) + MASS[PION] ** 2)])
+    measured = share * (event.energy.astype(np.float64) * hit_weights(event))
+    energy = measured.sum(axis=1) if calibrate is None else np.asarray(calibrate(event, share, pdg_id), np.float64)
+    centre = measured @ event.position.astype(np.float64) / np.where(measured.sum(1) > 0, measured.sum(1), 1)[:, None]
+    way = centre - (vertex_of(event) if vertex is None else np.asarray(vertex, np.float64))
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
+    rest = slice(len(tracks), None)
+    momentum[rest] = np.column_stack([way, np.ones(len(way))])[rest] * energy[rest, None]
+    track = np.concatenate([np.arange(len(tracks)), np.full(len(neutral), -1)])
+    return TrueCandidates(share, pdg_id, momentum, track.astype(np.int64))
+
+
+def true_momenta(event: Event) -> Array:
+    """Four-momenta (P, 4) [GeV] of the true particles: px, py, pz, E.
+
+    Masses are those of `cmlflow.simulation.decays.MASS`; particles of other kinds have none.
+    """
+    energy, direction = event.particles.energy.astype(np.float64), event.particles.direction.astype(np.float64)
+    mass = np.array([MASS.get(abs(int(code)), 0.0) for code in event.particles.pdg_id])
+    p = np.sqrt(np.maximum(energy**2 - mass**2, 0.0))
+    return np.column_stack([direction * p[:, None], energy])
+
+
+def entering(event: Event, vertex: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """Which true particles meet the front face of the detector, shape (P,), flying straight from the vertex.
+
+    All where the event's detector is none of the slab detectors, whose face is not known.
+
+    Parameters
+    ----------
+    event : Event
+    vertex : array_like of shape (3,), optional [cm]
+        As in `vertex_of`.
+    """
+    slab = DETECTORS.get(event.detector or "")
+    if not isinstance(slab, Slab):
+        return np.ones(event.n_particles, np.bool_)
+    start = vertex_of(event) if vertex is None else np.asarray(vertex, np.float64)
+    d = event.particles.direction.astype(np.float64)
+    forward = d[:, 2] > 0
+    slope = d[:, :2] / np.where(forward, d[:, 2], 1.0)[:, None]
+    point = start[:2] + slope * (slab.front[0] - start[2])
+    out: NDArray[np.bool_] = forward & (np.abs(point) < slab.width / 2).all(axis=1)
+    return out
+
+
+def vertex_of(event: Event) -> Array:
+    """Where the particles of an event start, shape (3,) [cm]: in the plane z = 0.
+
+    The mean of the points where the lines of its tracks meet that plane in a slab detector, which has no magnetic
+    field; the origin without tracks, or in any other detector.
+    """
+    t = event.tracks
+    if t is None or not len(t) or not isinstance(DETECTORS.get(event.detector or ""), Slab):
+        return np.zeros(3)
+    d, entry = t.direction.astype(np.float64), t.entry.astype(np.float64)
+    return np.append((entry[:, :2] - d[:, :2] / d[:, 2:] * entry[:, 2:]).mean(axis=0), 0.0)
+
+
+def has_energy(event: Event) -> NDArray[np.bool_]:
+    """Which particles left something in the hits, shape (P,)."""
+    d = event.deposits
+    known = d.particle >= 0
+    left = sum_by(d.particle[known], event.fractions[known] * event.energy[d.hit[known]], event.n_particles)
+    return left > 0
+
+
+def classes(pdg_id: ArrayLike) -> Ints:
+    """Class of neutral particles by their codes: 22 for those that shower like a photon, else 2112."""
+    return np.where(np.isin(np.abs(np.asarray(pdg_id, np.int64)), ELECTROMAGNETIC), PHOTON, NEUTRON).astype(np.int64)
+
+
+def _name(event: Event) -> str:
+    return "event" if event.number is None else f"event {event.number}"
