@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
 
+from cmlflow.association import EmbeddedEvent
 from cmlflow.event import Event, as_events
-from cmlflow.labelling import EmbeddedEvent, Output, find_labels, make_readout, network_outputs
+from cmlflow.labelling import Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model

@@ -17,27 +17,6 @@ from cmlflow.sampling import Points, collate_points, event_points
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedEvent:
-    """Embeddings and clusters of one event's hits and tracks.
-
-    Attributes
-    ----------
-    z : ndarray of shape (n_hits, D), float32
-    z_tracks : ndarray of shape (n_tracks, D), float32
-        Mean over the points of each track, a unit vector where those of the hits are.
-    labels : ndarray of shape (n_hits,), int64
-        Clusters 0..C-1, first those with hits; -1 noise.
-    track_labels : ndarray of shape (n_tracks,), int64
-        In the same numbering.
-    """
-
-    z: FloatArray
-    z_tracks: FloatArray
-    labels: IntArray
-    track_labels: IntArray
-
-
-@dataclass(frozen=True, eq=False)
 class Output:
     """What the network says of the points of one event.
 

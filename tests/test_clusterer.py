@@ -517,7 +517,7 @@ def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
         columns += model.predict_tracks(events), loaded.embedded(events), *several[:1], several[1][model.readout]
         for event, one, *arrays in zip(events, model.embedded(events), *columns, strict=True):
             z, z_tracks, labels, of_tracks, again, z_again, labels_again = arrays
-            for a, b in ((one.z, z), (one.z, z_again), (one.z, again.z), (one.z_tracks, z_tracks)):
+            for a, b in ((one.z_hits, z), (one.z_hits, z_again), (one.z_hits, again.z_hits), (one.z_tracks, z_tracks)):
                 np.testing.assert_array_equal(a, b)
             for a, b in ((one.labels, labels), (one.labels, labels_again), (one.track_labels, of_tracks)):
                 np.testing.assert_array_equal(a, b)
@@ -558,7 +558,7 @@ def test_order_of_hits_does_not_matter_with_tracks(with_tracks):
     other = Event(*hits, tracks=event.tracks, particles=event.particles)
     for model in with_tracks.values():
         a, b = model.embedded([event, other])
-        np.testing.assert_array_equal(a.z[order], b.z)
+        np.testing.assert_array_equal(a.z_hits[order], b.z_hits)
         np.testing.assert_array_equal(a.z_tracks, b.z_tracks)
         both = (np.concatenate([x, y]) for x, y in ((a.labels[order], a.track_labels), (b.labels, b.track_labels)))
         assert same_clusters(*both)

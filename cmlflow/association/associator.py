@@ -43,7 +43,18 @@ class Embedded(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedEvent:
-    """The plainest `Embedded`: four arrays."""
+    """Embeddings and clusters of one event's hits and tracks: the plainest `Embedded`.
+
+    Attributes
+    ----------
+    z_hits : ndarray of shape (n_hits, D), float32
+    z_tracks : ndarray of shape (n_tracks, D), float32
+        Mean over the points of each track, a unit vector where those of the hits are.
+    labels : ndarray of shape (n_hits,), int64
+        Clusters 0..C-1, first those with hits; -1 noise.
+    track_labels : ndarray of shape (n_tracks,), int64
+        In the same numbering.
+    """
 
     z_hits: NDArray[Any]
     z_tracks: NDArray[Any]
