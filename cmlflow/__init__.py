@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
     from cmlflow.io import read, write
     from cmlflow.network import build_network
+    from cmlflow.particle_flow import ParticleFlow
     from cmlflow.simulation import simulate
 
 _WHERE = {
@@ -20,6 +21,7 @@ _WHERE = {
     "Event": "cmlflow.event",
     "EventStore": "cmlflow.event",
     "MetricClusterer": "cmlflow.clusterer",
+    "ParticleFlow": "cmlflow.particle_flow",
     "Particles": "cmlflow.event",
     "Tracks": "cmlflow.event",
     "build_network": "cmlflow.network",
@@ -34,6 +36,7 @@ __all__ = [
     "Event",
     "EventStore",
     "MetricClusterer",
+    "ParticleFlow",
     "Particles",
     "Tracks",
     "__version__",

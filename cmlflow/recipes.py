@@ -64,6 +64,8 @@ class Recipe:
         Fewest and most particles of the events, in place of the sample's; the showers are the same.
     grids : dict of str to dict
         Values to try for the parameters of a readout, in place of its own grid.
+    association : dict
+        Of `Associator`, for models with tracks; fitted on the tuning sample.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Recipe:
     train_particles: tuple[int, int] | None = None
     tuning_particles: tuple[int, int] | None = None
     grids: dict[str, dict[str, Sequence[float]]] = field(default_factory=dict)
+    association: dict[str, Any] = field(default_factory=dict)
 
 
 def compact(kind: str, head: str) -> Recipe:

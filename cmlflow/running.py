@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cmlflow.association import Associator
 from cmlflow.clusterer import MetricClusterer
+from cmlflow.particle_flow import ParticleFlow
 from cmlflow.recipes import Recipe
 from cmlflow.simulation import Sample, SimulatedEvents, SlabSample, sample, simulate
 from cmlflow.training.parallel import is_first
@@ -21,7 +23,7 @@ def run_recipe(
     tensorboard: bool = False,
     **changes: Any,
 ) -> MetricClusterer:
-    """Train and tune what a recipe says and save the model.
+    """Train and tune what a recipe says and save the model; with tracks, what makes candidates of its clusters too.
 
     Parameters
     ----------
@@ -53,6 +55,8 @@ def run_recipe(
     for readout in recipe.readouts:
         model.tune(tuning, readouts=[readout], grid=recipe.grids.get(readout))
     model.save(folder)
+    if model.tracks:
+        ParticleFlow(model, Associator(**recipe.association)).fit(tuning).save(folder)
     return model
 
 

@@ -1,0 +1,104 @@
+"""Clusters and tracks to particle-flow candidates, with one model: a clusterer and what associates its clusters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cmlflow.association import Associator, Candidates
+from cmlflow.clusterer import MetricClusterer
+from cmlflow.event import Event, as_events
+from cmlflow.model_folder import find_model, replace_files
+
+ASSOCIATION = "association.json"
+
+
+class ParticleFlow:
+    """Charged and neutral candidates of events with tracks.
+
+    Parameters
+    ----------
+    clusterer : MetricClusterer
+        With ``tracks=True``, trained.
+    associator : Associator, optional
+        What makes candidates of its clusters; `fit` finds the numbers in it.
+
+    Examples
+    --------
+    >>> import cmlflow
+    >>> flow = cmlflow.ParticleFlow.load("rho-supcon")
+    >>> events = cmlflow.simulate("rho-test", n_events=2, seed=1)
+    >>> candidates = flow.predict(events)
+    >>> candidates[0].share.shape == (len(candidates[0]), events[0].n_hits)
+    True
+    """
+
+    def __init__(self, clusterer: MetricClusterer, associator: Associator | None = None) -> None:
+        if not clusterer.tracks:
+            raise ValueError("clusterer: takes hits alone, expected one with tracks=True")
+        self.clusterer = clusterer
+        self.associator = Associator() if associator is None else associator
+
+    def fit(self, events: Sequence[Event] | Iterable[Event]) -> ParticleFlow:
+        """Fit shares of hits and the energy scale on events with truth that the clusterer was not trained on.
+
+        Returns
+        -------
+        ParticleFlow
+            Itself.
+        """
+        sample = list(as_events(events))
+        self.associator = self.associator.fit(sample, self.clusterer.embedded(sample))
+        return self
+
+    def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[Candidates]:
+        """Candidates of every event: first those of its tracks, in their order, then the neutral ones.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        """
+        sample = list(as_events(events))
+        return self.associator.predict(sample, self.clusterer.embedded(sample))
+
+    def with_mode(self, mode: str) -> ParticleFlow:
+        """The same model with other shares: ``"soft"``, ``"hard"`` or ``"clusters"``, see `Associator`."""
+        return ParticleFlow(self.clusterer, replace(self.associator, mode=mode))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the clusterer and ``association.json`` into a folder."""
+        self.clusterer.save(folder)
+        text = json.dumps(self.associator.to_dict(), indent=1) + "\n"
+        replace_files({Path(folder) / ASSOCIATION: lambda p: p.write_text(text)})
+
+    @classmethod
+    def load(cls, name: str | Path, **changes: Any) -> ParticleFlow:
+        """A packaged model by its name, or a saved one by its folder.
+
+        Parameters
+        ----------
+        name : str or path
+        **changes
+            Parameters of the clusterer in place of the saved ones.
+
+        Raises
+        ------
+        FileNotFoundError
+            No such folder or packaged model.
+        ValueError
+            A model without tracks, or without an association.
+        """
+        folder = find_model(name)
+        clusterer = MetricClusterer.load(folder, **changes)
+        path = folder / ASSOCIATION
+        if not path.is_file():
+            raise ValueError(f"{name}: has no {ASSOCIATION}: not a model of particle flow")
+        try:
+            associator = Associator.from_dict(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError) as err:
+            raise ValueError(f"{path}: cannot be read ({err})") from err
+        return cls(clusterer, associator)
