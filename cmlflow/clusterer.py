@@ -256,7 +256,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self._check_tracks()
         sample, readout = list(as_events(events)), self._make_readout()
         pairs = zip(self._outputs(sample), sample, strict=True)
-        return [EmbeddedEvent(out.hits, out.tracks, *self._labels(readout, out, event)) for out, event in pairs]
+        return [
+            EmbeddedEvent(out.hits, out.tracks, *self._labels(readout, out, event), out.origin) for out, event in pairs
+        ]
 
     def predict_all(
         self, events: Sequence[Event], readouts: Sequence[str]
@@ -334,7 +336,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         if self.loss is not None or not isinstance(self.readout, str):
             raise ValueError("a model with a loss or readout object can't be saved: pass names, and tune the readout")
-        write_model(folder, self.get_params(), self.thresholds_, all_weights(self.network_, self.profile_))
+        write_model(
+            folder, self.get_params() | {"verbose": False}, self.thresholds_, all_weights(self.network_, self.profile_)
+        )
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> MetricClusterer:

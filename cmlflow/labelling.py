@@ -56,6 +56,15 @@ class Output:
         mean = (total / np.bincount(owner, minlength=n_tracks)[:, None]).astype(np.float32)
         return _unit(mean) if self.head == "supcon" else mean
 
+    @property
+    def origin(self) -> FloatArray | None:
+        """Charged, neutral and nobody's part of every hit, shape (n_hits, 3), float32; None without such a head."""
+        if "origin" not in self.values:
+            return None
+        e = self.values["origin"][: self.points.n_hits].astype(np.float64)
+        e = np.exp(e - e.max(axis=1, keepdims=True, initial=-np.inf)) if len(e) else e
+        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+
     def readout_points(self, readout: Any) -> FloatArray:
         """What a readout works on: the embedding, for OC inference with beta as the first column.
 

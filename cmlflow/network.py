@@ -12,8 +12,8 @@ from cmlflow.backbones.scaling import slopes
 from cmlflow.event import Event
 from cmlflow.heads import HEADS
 from cmlflow.heads.offset import SLOPE_UNIT
+from cmlflow.heads.origin import OriginHead
 from cmlflow.sampling import collate
-from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
 
 SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
 
@@ -24,18 +24,21 @@ class Network(nn.Module):
     Parameters
     ----------
     backbone, head : torch modules
+    origin : torch module, optional
+        A second head, see `OriginHead`.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, origin: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.origin = origin
 
     def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
         """Points of shape (N, F), events limited by `ptr` of shape (B + 1,), to the outputs of the head."""
         h = self.backbone(x, ptr)
         out: dict[str, Tensor] = self.head(h, x) if getattr(self.head, "uses_points", False) else self.head(h)
-        return out
+        return out if self.origin is None else out | self.origin(h)
 
 
 def build_network(
@@ -60,8 +63,8 @@ def build_network(
         Name of the `InputScaling`; ``"standard"`` is fitted to the training sample.
     dropout : float, default=0.01
     tracks : bool, default=False
-        Whether the points are hits and tracks, with the 8 features of `cmlflow.sampling.event_points`: 192 parameters
-        more.
+        Whether the points are hits and tracks, with the 8 features of `cmlflow.sampling.event_points`. The network
+        then has sums over the event (`EventSums`) and a second head (`OriginHead`).
 
     Returns
     -------
@@ -79,9 +82,9 @@ def build_network(
     """
     if head not in HEADS:
         raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
-    in_features = len(TRACK_FEATURES if tracks else FEATURES)
-    backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout, in_features=in_features)
-    return Network(backbone, HEADS[head](backbone.out_features, dim))
+    backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout, tracks=tracks)
+    origin = OriginHead(backbone.out_features) if tracks else None
+    return Network(backbone, HEADS[head](backbone.out_features, dim), origin)
 
 
 class Slopes(nn.Module):

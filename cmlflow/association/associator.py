@@ -29,6 +29,8 @@ class Embedded(Protocol):
         Clusters, -1 noise.
     track_labels : array_like of shape (n_tracks,), int
         In the same numbering, -1 none.
+    origin : array_like of shape (n_hits, 3), float, or None
+        Part of each hit that is charged, neutral and nobody's, as the network has it.
     """
 
     @property
@@ -39,6 +41,8 @@ class Embedded(Protocol):
     def labels(self) -> ArrayLike: ...
     @property
     def track_labels(self) -> ArrayLike: ...
+    @property
+    def origin(self) -> ArrayLike | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +58,15 @@ class EmbeddedEvent:
         Clusters 0..C-1, first those with hits; -1 noise.
     track_labels : ndarray of shape (n_tracks,), int64
         In the same numbering.
+    origin : ndarray of shape (n_hits, 3), float, optional
+        What the network says is charged, neutral and nobody's in each hit.
     """
 
     z_hits: NDArray[Any]
     z_tracks: NDArray[Any]
     labels: NDArray[Any]
     track_labels: NDArray[Any]
+    origin: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,7 @@ class Associator:
                 [self.owned(e, m) for e, m in zip(events, embedded, strict=True)],
                 [m.z_hits for m in embedded],
                 [m.z_tracks for m in embedded],
+                [m.origin for m in embedded],
                 simple=self.simple,
                 remnants=self.remnants,
                 nearest=self.nearest,
@@ -177,7 +185,7 @@ class Associator:
             share = owned.share.astype(np.float64)
         else:
             z = embedded.z_hits, embedded.z_tracks
-            share = share_hits(event, owned, *z, self.sharing, least=self.least)
+            share = share_hits(event, owned, *z, self.sharing, origin=embedded.origin, least=self.least)
             if self.mode == "hard":
                 share = (share.argmax(axis=0) == np.arange(len(share))[:, None]).astype(np.float64)
             share = share[:-1]

@@ -64,10 +64,12 @@ class Sharing:
         charged, neutral = (-1 / s if s < 0 else float("inf") for s in slope)
         return charged, neutral
 
-    def pairs(self, event: Event, owned: Ownership, z: ArrayLike, z_tracks: ArrayLike) -> Pairs:
+    def pairs(
+        self, event: Event, owned: Ownership, z: ArrayLike, z_tracks: ArrayLike, origin: ArrayLike | None = None
+    ) -> Pairs:
         """The pairs of one event that the model has scores for, see `make_pairs`."""
         return make_pairs(
-            event, owned, z, z_tracks, simple=self.simple, remnants=self.remnants, edges=self.edges,
+            event, owned, z, z_tracks, origin, simple=self.simple, remnants=self.remnants, edges=self.edges,
             nearest=self.nearest, track_weight=self.track_weight, vertex=self.vertex,
         )  # fmt: skip
 
@@ -109,6 +111,7 @@ def share_hits(
     z_tracks: ArrayLike,
     model: Sharing,
     *,
+    origin: ArrayLike | None = None,
     least: float = 0.0,
 ) -> Array:
     """Shares of one event's hits.
@@ -120,6 +123,8 @@ def share_hits(
         From `cmlflow.association.assign_tracks`.
     z, z_tracks : array_like of shape (n_hits, D) and (n_tracks, D), float
     model : Sharing
+    origin : array_like of shape (n_hits, 3), float, optional
+        As in `cmlflow.association.features.make_pairs`.
     least : float, default 0
         Neutral candidates, and the remnant below a track, with less energy than this, in the unit of the hit energies,
         are given up; what they had goes to the answers that are left.
@@ -130,7 +135,7 @@ def share_hits(
         Rows: the candidates, what is neutral below each track, nobody. Columns sum to 1.
     """
     n, n_tracks = len(owned), owned.n_tracks
-    pairs = model.pairs(event, owned, z, z_tracks)
+    pairs = model.pairs(event, owned, z, z_tracks, origin)
     row = pairs.answer.copy()
     below = pairs.answer == n
     row[below] = n + owned.owner[pairs.hit[below]]
@@ -163,6 +168,7 @@ def fit_sharing(
     owned: Sequence[Ownership],
     z: Sequence[ArrayLike],
     z_tracks: Sequence[ArrayLike],
+    origin: Sequence[ArrayLike | None] | None = None,
     *,
     simple: bool = False,
     remnants: bool = True,
@@ -186,6 +192,8 @@ def fit_sharing(
         One for each event.
     z, z_tracks : sequence of array_like
         Embeddings of hits and tracks, one for each event.
+    origin : sequence of array_like, optional
+        As in `share_hits`, one for each event.
     simple, remnants, nearest, track_weight, vertex
         As in `Sharing`.
     penalty : float
@@ -214,7 +222,7 @@ def fit_sharing(
         "track_weight": track_weight,
         "vertex": vertex if isinstance(vertex, str) else tuple(float(v) for v in vertex),
     }
-    s = _collect(events, owned, z, z_tracks, options)
+    s = _collect(events, owned, z, z_tracks, [None] * len(events) if origin is None else origin, options)
     centre, scale = s.x.mean(axis=0), s.x.std(axis=0)
     centre[0], scale[0] = 0.0, 1.0
     if simple:
@@ -275,12 +283,13 @@ def _collect(
     owned: Sequence[Ownership],
     z: Sequence[ArrayLike],
     z_tracks: Sequence[ArrayLike],
+    origin: Sequence[ArrayLike | None],
     options: dict[str, Any],
 ) -> _Sample:
     parts: list[tuple[Array, IntArray, IntArray, Array, Array]] = []
     offset = 0
-    for event, own, points, anchors in zip(events, owned, z, z_tracks, strict=True):
-        pairs = make_pairs(event, own, points, anchors, **options)
+    for event, own, points, anchors, said in zip(events, owned, z, z_tracks, origin, strict=True):
+        pairs = make_pairs(event, own, points, anchors, said, **options)
         target = true_shares(event, own)
         if not options["remnants"]:
             target = without_remnants(target)

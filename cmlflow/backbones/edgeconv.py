@@ -16,8 +16,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from cmlflow.backbones.scaling import InputScaling
+from cmlflow.backbones.sums import EventSums
 from cmlflow.graphs.neighbours import event_bounds, lexicographic_order, sorted_knn
+from cmlflow.sampling.points import FEATURES, TRACK, TRACK_FEATURES
 
+ENERGY, KIND = (TRACK_FEATURES.index(name) for name in ("energy", "kind"))
 TILE_ROWS = 96  # hits whose edges are held at a time: 96 x 24 x 64 floats are 0.6 MB
 
 
@@ -35,8 +38,9 @@ class EdgeConvBackbone(nn.Module):
     dropout : float, default=0.01
     scaling : str, default="raw"
         Name of the `InputScaling`.
-    in_features : int, default=5
-        x, y, z [cm], energy, layer; 8 for the points of `cmlflow.sampling.event_points` with tracks.
+    tracks : bool, default=False
+        Whether points are hits and tracks, with the 8 features of `cmlflow.sampling.event_points` in place of x, y, z
+        [cm], energy and layer. Then the trunk is given sums over the event as well, see `EventSums`.
 
     Attributes
     ----------
@@ -51,16 +55,18 @@ class EdgeConvBackbone(nn.Module):
         n_layers: int = 3,
         dropout: float = 0.01,
         scaling: str = "raw",
-        in_features: int = 5,
+        tracks: bool = False,
     ) -> None:
         super().__init__()
+        in_features = len(TRACK_FEATURES if tracks else FEATURES)
         self.scaling = InputScaling(scaling, in_features)
         self.encoder = nn.Sequential(nn.Linear(in_features, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
         self.layers = nn.ModuleList(DynamicEdgeConv(width, width, k) for _ in range(n_layers))
         self.dropout = nn.Dropout(dropout)
         self.out_features = width // 2
+        self.sums = EventSums(width) if tracks else None
         self.trunk = nn.Sequential(
-            nn.Linear(width, width),
+            nn.Linear(width + (self.sums.out_features if self.sums else 0), width),
             nn.ELU(),
             nn.Dropout(dropout),
             nn.Linear(width, self.out_features),
@@ -73,8 +79,8 @@ class EdgeConvBackbone(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (N, in_features)
-            x, y, z [cm], energy, layer of the hits of one or several events, and what else `in_features` says.
+        x : Tensor of shape (N, 5) or (N, 8)
+            Of the points of one or several events.
         ptr : Tensor of shape (B + 1,), int64, optional
             Where each event starts and the last one ends.
 
@@ -89,6 +95,9 @@ class EdgeConvBackbone(nn.Module):
         h = self.encoder(self.scaling(x[order]))
         for layer in self.layers:
             h = self.dropout(functional.elu(layer(h, bounds)))
+        if self.sums is not None:
+            points = x[order]
+            h = torch.cat([h, self.sums(h, points[:, ENERGY], points[:, KIND] == TRACK, bounds)], 1)
         h = self.trunk(h)
         return torch.empty_like(h).index_copy(0, order, h)
 

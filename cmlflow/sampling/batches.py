@@ -27,16 +27,20 @@ class Batch:
         Hit energy, or momentum of a track divided by the number of its points, for losses that weight points.
     ptr : Tensor of shape (B + 1,), int64
         Event b owns points ``ptr[b]:ptr[b+1]``.
+    origin : Tensor of shape (N, 3), float32
+        Charged, neutral and nobody's part of each hit, see `Points`; 0 without tracks.
     """
 
     x: Tensor
     particle_id: Tensor
     weight: Tensor
     ptr: Tensor
+    origin: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(self.x.to(device), self.particle_id.to(device), self.weight.to(device), self.ptr.to(device))
+        parts = (self.x, self.particle_id, self.weight, self.ptr, self.origin)
+        return Batch(*(part.to(device) for part in parts))
 
 
 def collate(events: Sequence[Event], tracks: bool = False) -> Batch:
@@ -51,6 +55,7 @@ def collate_points(points: Sequence[Points]) -> Batch:
         torch.from_numpy(np.concatenate([p.particle_id for p in points])),
         torch.from_numpy(np.concatenate([p.weight for p in points])),
         torch.from_numpy(np.cumsum([0] + [len(p) for p in points])),
+        torch.from_numpy(np.concatenate([p.origin for p in points])),
     )
 
 

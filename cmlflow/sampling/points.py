@@ -40,6 +40,9 @@ class Points:
         then weigh as much as the shower it is expected to leave, if hit energies are in GeV.
     track : ndarray of shape (N,), int64
         Track of a point; -1 for hits.
+    origin : ndarray of shape (N, 3), float32
+        Part of each hit's deposited energy that is from particles with a track, from particles without one, and from
+        nobody (noise, unknown particles); 0 where there are no deposits, and for tracks.
     n_hits, n_tracks : int
     """
 
@@ -47,6 +50,7 @@ class Points:
     particle_id: IntArray
     weight: FloatArray
     track: IntArray
+    origin: FloatArray
     n_hits: int
     n_tracks: int
 
@@ -85,7 +89,8 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
     hits = event.features()
     none = np.full(event.n_hits, -1, np.int64)
     if not tracks:
-        return Points(hits, event.particle_id, event.energy, none, event.n_hits, 0)
+        unknown = np.zeros((event.n_hits, 3), np.float32)
+        return Points(hits, event.particle_id, event.energy, none, unknown, event.n_hits, 0)
     distance, nearest = nearest_tracks(event, farthest)
     t = _no_tracks() if event.tracks is None else event.tracks
     owner, layer, position = track_points(t)
@@ -99,9 +104,21 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
         np.concatenate([event.particle_id, t.particle[owner]]),
         np.concatenate([event.energy, momentum / n_points[owner].astype(np.float32)]),
         np.concatenate([none, owner]),
+        np.concatenate([origins(event), np.zeros((len(owner), 3), np.float32)]),
         event.n_hits,
         len(t),
     )
+
+
+def origins(event: Event) -> FloatArray:
+    """Charged, neutral and nobody's part of the energy deposited in each hit, shape (n_hits, 3): see `Points`."""
+    d = event.deposits
+    charged = np.zeros(event.n_particles + 1, np.bool_)  # the last one stands for -1
+    if event.tracks is not None:
+        charged[event.tracks.particle[event.tracks.particle >= 0]] = True
+    kind = np.where(d.particle < 0, 2, np.where(charged[d.particle], 0, 1))
+    out = np.bincount(3 * d.hit + kind, event.fractions, 3 * event.n_hits)
+    return out.reshape(-1, 3).astype(np.float32)
 
 
 def n_points(event: Event, tracks: bool = False) -> int:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cmlflow.event import Event
 from cmlflow.losses import Loss
+from cmlflow.losses.origin import origin_loss
 from cmlflow.sampling import collate, grid_symmetry, n_points, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
@@ -284,6 +285,8 @@ class _Run:
         for event, a, b in zip(events, limits, limits[1:], strict=False):
             one = {name: value[a:b].float() for name, value in output.items()}
             terms = self.loss(one, batch.particle_id[a:b], batch.weight[a:b])
+            if "origin" in one:
+                terms = terms | {"origin": origin_loss(one["origin"], batch.origin[a:b], batch.weight[a:b])}
             for name, value in terms.items():
                 if not bool(torch.isfinite(value)):
                     raise FloatingPointError(
