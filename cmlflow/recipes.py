@@ -197,6 +197,14 @@ def rho(head: str) -> Recipe:
     return _flow("rho", head, n_events=1000, max_epochs=15)
 
 
+def rhos(head: str) -> Recipe:
+    """One to three rhos in an event, within 10 degrees of the axis: 15,000 events in 15 epochs.
+
+    What has seen three tracks at most, to be tried on jets.
+    """
+    return _flow("rhos", head, n_events=1000, max_epochs=15)
+
+
 def jets(head: str) -> Recipe:
     """Jets in the slab detector, hits and tracks: 15,000 events in 15 epochs.
 
@@ -269,6 +277,7 @@ def _recipes() -> dict[str, Callable[[], Recipe]]:
             out[f"compact-{kind}-{name}"] = lambda kind=kind, name=name: control(kind, name)  # type: ignore[misc]
     for head in ("supcon", "oc"):
         out[f"pi-gun-{head}"] = lambda head=head: pi_gun(head)  # type: ignore[misc]
+        out[f"rhos-{head}"] = lambda head=head: rhos(head)  # type: ignore[misc]
         out[f"rho-{head}"] = lambda head=head: rho(head)  # type: ignore[misc]
         out[f"jets-{head}"] = lambda head=head: jets(head)  # type: ignore[misc]
         out[f"smoke-{head}"] = lambda head=head: smoke(head)  # type: ignore[misc]

@@ -49,33 +49,48 @@ class Gun(Protocol):
 
 @dataclass(frozen=True)
 class RhoGun:
-    """One charged rho, of either sign: rho -> pi pi0, pi0 -> two photons.
+    """Charged rhos, of either sign: rho -> pi pi0, pi0 -> two photons.
 
-    The rho starts at the origin, uniform in solid angle within a cone around the axis, its energy log-uniform and its
+    A rho starts at the origin, uniform in solid angle within a cone around the axis, its energy log-uniform and its
     mass from its line shape (`cmlflow.simulation.decays.rho_mass`). Both decays are isotropic and happen at the origin.
-    The particles are the charged pion and the two photons.
+    The particles of each are the charged pion and the two photons.
 
     Attributes
     ----------
     energy_range : (float, float) [GeV]
-        Total energy of the rho.
+        Total energy of a rho.
     cone : float [degree]
         Half-angle of the cone.
+    number : (int, int)
+        Fewest and most rhos in an event, independent of each other.
     """
 
     energy_range: tuple[float, float] = (5.0, 50.0)
     cone: float = 5.0
+    number: tuple[int, int] = (1, 1)
 
     def draw(self, rng: np.random.Generator, split: str, n_particles: int | None) -> Primaries:
         """See `Gun.draw`."""
-        _three(n_particles, "rho")
+        few, many = self.number
+        if n_particles is None:
+            n = few if few == many else int(rng.integers(few, many + 1))
+        elif n_particles % 3 == 0 and few <= n_particles // 3 <= many:
+            n = n_particles // 3
+        else:
+            allowed = " or ".join(str(3 * i) for i in range(few, many + 1))
+            raise ValueError(f"n_particles is {n_particles}, but an event of this sample always has {allowed}")
+        each = [self._decay(rng) for _ in range(n)]
+        return Primaries(np.concatenate([p for p, _ in each]), np.concatenate([m for _, m in each]), np.zeros(3))
+
+    def _decay(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], Array]:
+        """Codes and four-momenta of the particles of one rho."""
         energy = float(np.exp(rng.uniform(*np.log(self.energy_range))))
         direction = unit_vector(rng.uniform(np.cos(np.radians(self.cone)), 1.0), rng.uniform(0.0, 2 * np.pi))
         rho = momentum(direction, energy, rho_mass(rng.random()))
         sign = 211 if rng.random() < 0.5 else -211
         charged, neutral = two_body(rho, MASS[211], MASS[111], rng.uniform(-1, 1), rng.uniform(0, 2 * np.pi))
         photons = two_body(neutral, 0.0, 0.0, rng.uniform(-1, 1), rng.uniform(0, 2 * np.pi))
-        return Primaries(np.array([sign, 22, 22]), np.stack([charged, *photons]), np.zeros(3))
+        return np.array([sign, 22, 22]), np.stack([charged, *photons])
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,8 @@ class PionGun:
 
     def draw(self, rng: np.random.Generator, split: str, n_particles: int | None) -> Primaries:
         """See `Gun.draw`."""
-        _three(n_particles, "pion gun")
+        if n_particles not in (None, 3):
+            raise ValueError(f"n_particles is {n_particles}, but an event of a pion gun always has 3")
         energy = rng.uniform(*self.energy_range, size=2)
         polar = rng.uniform(np.pi / 100, 3 * np.pi / 200, size=2)
         azimuth = rng.uniform(0.0, 2 * np.pi) + np.array([0.0, np.pi / 60 * rng.choice([-1.0, 1.0])])
@@ -221,14 +237,9 @@ class _Pool:
         return best[1:]
 
 
-def _three(n_particles: int | None, name: str) -> None:
-    if n_particles not in (None, 3):
-        raise ValueError(f"n_particles is {n_particles}, but an event of a {name} always has 3")
-
-
 def _samples() -> dict[str, SlabSample]:
     """All samples of the slab by name: each with its validation, tuning and test companion."""
-    guns: dict[str, Gun] = {"rho": RhoGun()}
+    guns: dict[str, Gun] = {"rho": RhoGun(), "rhos": RhoGun(cone=10.0, number=(1, 3))}
     for low, high in ((2, 5), (5, 10), (10, 15), (15, 20), (2, 20)):
         guns[f"pi-gun-{low}-{high}"] = PionGun((float(low), float(high)))
     guns["jets"] = JetGun()

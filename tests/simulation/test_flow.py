@@ -251,11 +251,20 @@ def test_files_keep_everything(tmp_path):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="n_particles is 5, but an event of a rho always has 3"):
+    with pytest.raises(ValueError, match="n_particles is 5, but an event of this sample always has 3"):
         simulate("rho", 1, n_particles=5)
     with pytest.raises(ValueError, match="n_particles is 2, but an event of a pion gun always has 3"):
         simulate("pi-gun-2-5", 1, n_particles=2)
     with pytest.raises(ValueError, match="there is no train jet with 0 to 0 particles"):
         simulate("jets", 1, n_particles=0)
-    with pytest.raises(ValueError, match=r"sample 'rhos' is not known; there are compact-em, .*, rho, .*, jets-test"):
-        simulate("rhos", 1)
+    with pytest.raises(ValueError, match=r"sample 'omega' is not known; there are compact-em, .*, rho, .*, jets-test"):
+        simulate("omega", 1)
+
+
+def test_rhos_are_one_to_three():
+    events = list(simulate("rhos", 40, seed=2))
+    assert {len(e.particles) for e in events} == {3, 6, 9}
+    assert all((np.abs(e.particles.pdg_id) == 211).sum() * 3 == len(e.particles) for e in events)
+    assert {len(e.particles) for e in simulate("rhos", 3, seed=2, n_particles=6)} == {6}
+    with pytest.raises(ValueError, match="always has 3 or 6 or 9"):
+        simulate("rhos", 1, n_particles=4)[0]
