@@ -214,11 +214,11 @@ def jets(head: str) -> Recipe:
 
 
 def pi_gun(head: str) -> Recipe:
-    """A charged and a neutral pion of 2-20 GeV on top of each other in the slab detector: 15,000 events in 15 epochs.
+    """A charged and a neutral pion of 2-20 GeV on top of each other in the slab detector: 30,000 events in 30 epochs.
 
-    In the mean 40 hits: about 5 minutes on one core.
+    In the mean 40 hits: about ten minutes on one core.
     """
-    return replace(_flow("pi-gun-2-20", head, n_events=1000, max_epochs=15), name=f"pi-gun-{head}")
+    return replace(_flow("pi-gun-2-20", head, n_events=1000, max_epochs=30), name=f"pi-gun-{head}")
 
 
 def _flow(sample: str, head: str, n_events: int, max_epochs: int) -> Recipe:

@@ -18,13 +18,12 @@ CHARGED, NEUTRAL, REMNANT, NOBODY = range(4)
 N_KINDS = 4
 NAMES = (
     "one", "distance2", "distance", "track_distance", "owner", "lateral_log", "lateral", "depth",
-    "log_hit", "log_energy", "excess", "nearest_lateral", "origin",
+    "log_hit", "log_energy", "excess", "nearest_lateral",
 )  # fmt: skip
 """Features, in order; after them one for each layer group but the first."""
 FARTHEST = 30.0  # [cm] lateral distances are cut here
 ORIGIN_OF = np.array([0, 1, 1, 2])
-"""Column of the origin that each kind of answer is."""
-ORIGIN_LEAST = 1e-4
+"""Origin of each kind of answer: charged, neutral, neutral, nobody's."""
 LEAST = 0.01  # [GeV] added before logarithms are taken
 
 
@@ -53,7 +52,6 @@ def make_pairs(
     owned: Ownership,
     z: ArrayLike,
     z_tracks: ArrayLike,
-    origin: ArrayLike | None = None,
     *,
     simple: bool = False,
     remnants: bool = True,
@@ -73,8 +71,6 @@ def make_pairs(
         With tracks, where candidates have any.
     owned : Ownership
     z, z_tracks : array_like of shape (n_hits, D) and (n_tracks, D), float
-    origin : array_like of shape (n_hits, 3), float, optional
-        Part of each hit that is charged, neutral and nobody's, from a network.
     simple : bool, default False
         One and the squared distance only, the latter 0 for nobody.
     remnants : bool, default True
@@ -124,9 +120,6 @@ def make_pairs(
         x[kind == NOBODY, 1] = 0.0
         return Pairs(hit, answer, kind, x)
     x[:, 8] = np.log(energy[hit] + LEAST)
-    if origin is not None:
-        said = np.log(np.maximum(np.asarray(origin, np.float64), ORIGIN_LEAST))
-        x[:, 12] = said[hit, ORIGIN_OF[kind]]
     x[:, len(NAMES) :] = np.searchsorted(np.atleast_1d(edges), event.layer, side="right")[hit, None] == np.arange(
         1, len(np.atleast_1d(edges)) + 1
     )

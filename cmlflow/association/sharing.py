@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.association.features import CHARGED, N_KINDS, NEUTRAL, Pairs, layer_groups, make_pairs
+from cmlflow.association.features import CHARGED, N_KINDS, NEUTRAL, ORIGIN_OF, Pairs, layer_groups, make_pairs
+from cmlflow.association.origin import calibrated, fit_origin
 from cmlflow.association.ownership import Ownership
 from cmlflow.association.truth import true_shares
 from cmlflow.event import Event, IntArray
+from cmlflow.origin import origins
 
 Array = NDArray[np.float64]
 
@@ -24,6 +26,9 @@ class Sharing:
     Answer a to whose a hit is (a track, a neutral candidate, something neutral below the hit's track, nobody) has the
     score :math:`w_{k(a)} \cdot x_a`, with the features x of `cmlflow.association.features`, scaled, and weights for
     each kind k of answer; its share is the softmax of the scores over the answers the hit has.
+
+    Where the network says what is charged, neutral and nobody's in a hit, these parts are the network's, calibrated,
+    and the softmax shares each of them over the answers of its kind: tracks; neutral candidates and the remnant.
 
     Attributes
     ----------
@@ -43,6 +48,8 @@ class Sharing:
         Say of a track's embedding in its candidate's centre.
     vertex : tuple of float [cm] or "tracks"
         Where the axes of neutral candidates start, see `cmlflow.association.features.vertex_of`.
+    origin : tuple of float
+        Numbers of `cmlflow.association.origin.calibrated`; empty without a network that says so.
     """
 
     weights: tuple[tuple[float, ...], ...]
@@ -54,6 +61,7 @@ class Sharing:
     nearest: int = 6
     track_weight: float = 0.5
     vertex: str | tuple[float, float, float] = (0.0, 0.0, 0.0)
+    origin: tuple[float, ...] = ()
 
     @property
     def temperature(self) -> tuple[float, float]:
@@ -64,12 +72,10 @@ class Sharing:
         charged, neutral = (-1 / s if s < 0 else float("inf") for s in slope)
         return charged, neutral
 
-    def pairs(
-        self, event: Event, owned: Ownership, z: ArrayLike, z_tracks: ArrayLike, origin: ArrayLike | None = None
-    ) -> Pairs:
+    def pairs(self, event: Event, owned: Ownership, z: ArrayLike, z_tracks: ArrayLike) -> Pairs:
         """The pairs of one event that the model has scores for, see `make_pairs`."""
         return make_pairs(
-            event, owned, z, z_tracks, origin, simple=self.simple, remnants=self.remnants, edges=self.edges,
+            event, owned, z, z_tracks, simple=self.simple, remnants=self.remnants, edges=self.edges,
             nearest=self.nearest, track_weight=self.track_weight, vertex=self.vertex,
         )  # fmt: skip
 
@@ -78,6 +84,20 @@ class Sharing:
         x = (pairs.features - np.array(self.centre)) / np.array(self.scale)
         out: Array = (x * np.array(self.weights)[pairs.kind]).sum(axis=1)
         return out
+
+    def shares(self, pairs: Pairs, score: Array, origin: ArrayLike | None) -> Array:
+        """Share of each pair, shape (n_pairs,); those with the score -inf get 0."""
+        if not self.origin:
+            return softmax_by_hit(score, pairs.hit)
+        if origin is None:
+            raise ValueError("origin: not given, but the sharing was fitted with a network that has it")
+        parts = calibrated(origin, self.origin)
+        there = np.zeros(parts.shape)
+        of = ORIGIN_OF[pairs.kind]
+        there[pairs.hit[np.isfinite(score)], of[np.isfinite(score)]] = 1.0
+        parts = parts * there  # what there is no answer for goes to the others
+        parts /= parts.sum(axis=1, keepdims=True)
+        return softmax_by_hit(score, group_of(pairs.hit, pairs.kind)) * parts[pairs.hit, of]
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, lists and strings only, for JSON."""
@@ -88,19 +108,35 @@ class Sharing:
         """From what `to_dict` gave, also after a turn through JSON."""
         values = dict(state)
         values["weights"] = tuple(tuple(float(w) for w in row) for row in values["weights"])
-        for name in ("centre", "scale", "edges", "vertex"):
-            values[name] = values[name] if isinstance(values[name], str) else tuple(values[name])
+        for name in ("centre", "scale", "edges", "vertex", "origin"):
+            if name in values and not isinstance(values[name], str):
+                values[name] = tuple(values[name])
         return cls(**values)
 
 
 def softmax_by_hit(score: Array, hit: IntArray) -> Array:
-    """Softmax of scores over the pairs of each hit; `hit` sorted; -inf gets 0."""
+    """Softmax of scores over the pairs of each hit, or other group; `hit` sorted; -inf gets 0, alone too."""
     if not len(hit):
         return np.zeros(0)
     first = np.flatnonzero(np.diff(hit, prepend=-1))
     group = np.cumsum(np.diff(hit, prepend=hit[0]) > 0)
-    e = np.exp(score - np.maximum.reduceat(score, first)[group])
-    out: Array = e / np.add.reduceat(e, first)[group]
+    top = np.maximum.reduceat(score, first)
+    e = np.exp(score - np.where(np.isfinite(top), top, 0.0)[group])
+    out: Array = e / np.maximum(np.add.reduceat(e, first), 1e-300)[group]
+    return out
+
+
+def sum_by_hit(value: Array, hit: IntArray) -> Array:
+    """For each pair the sum over all pairs of its hit; `hit` sorted."""
+    first = np.flatnonzero(np.diff(hit, prepend=-1))
+    group = np.cumsum(np.diff(hit, prepend=hit[0]) > 0)
+    out: Array = np.add.reduceat(value, first)[group]
+    return out
+
+
+def group_of(hit: IntArray, kind: IntArray) -> IntArray:
+    """The same number for pairs of one hit whose answers have the same origin; sorted where pairs are."""
+    out: IntArray = 3 * hit + ORIGIN_OF[kind]
     return out
 
 
@@ -124,7 +160,7 @@ def share_hits(
     z, z_tracks : array_like of shape (n_hits, D) and (n_tracks, D), float
     model : Sharing
     origin : array_like of shape (n_hits, 3), float, optional
-        As in `cmlflow.association.features.make_pairs`.
+        Part of each hit that is charged, neutral and nobody's, from a network.
     least : float, default 0
         Neutral candidates, and the remnant below a track, with less energy than this, in the unit of the hit energies,
         are given up; what they had goes to the answers that are left.
@@ -135,18 +171,18 @@ def share_hits(
         Rows: the candidates, what is neutral below each track, nobody. Columns sum to 1.
     """
     n, n_tracks = len(owned), owned.n_tracks
-    pairs = model.pairs(event, owned, z, z_tracks, origin)
+    pairs = model.pairs(event, owned, z, z_tracks)
     row = pairs.answer.copy()
     below = pairs.answer == n
     row[below] = n + owned.owner[pairs.hit[below]]
     row[pairs.answer == n + 1] = n + n_tracks
     energy = event.energy.astype(np.float64)
     score = model.scores(pairs)
-    share = softmax_by_hit(score, pairs.hit)
+    share = model.shares(pairs, score, origin)
     sums = np.bincount(row, share * energy[pairs.hit], n + n_tracks + 1)
     weak = (sums < least) & (np.arange(len(sums)) >= n_tracks) & (np.arange(len(sums)) < n + n_tracks)
     if weak.any():
-        share = softmax_by_hit(np.where(weak[row], -np.inf, score), pairs.hit)
+        share = model.shares(pairs, np.where(weak[row], -np.inf, score), origin)
     out = np.zeros((n + n_tracks + 1, event.n_hits))
     out[row, pairs.hit] = share
     return out
@@ -183,6 +219,7 @@ def fit_sharing(
     Minimises the cross-entropy of true and predicted shares, weighted with the energies of the hits, a convex problem.
     At the minimum the energies predicted for tracks, neutral candidates, remnants and nobody are, each summed over the
     sample, the true ones: the derivatives by the kinds' free constants, which carry no penalty, are the differences.
+    With `origin` that holds for what is charged, neutral and nobody's, and the rest is fitted within each of them.
 
     Parameters
     ----------
@@ -222,7 +259,14 @@ def fit_sharing(
         "track_weight": track_weight,
         "vertex": vertex if isinstance(vertex, str) else tuple(float(v) for v in vertex),
     }
-    s = _collect(events, owned, z, z_tracks, [None] * len(events) if origin is None else origin, options)
+    s = _collect(events, owned, z, z_tracks, options)
+    said = [] if origin is None else [o for o in origin if o is not None]
+    if said and len(said) != len(events):
+        raise ValueError(f"origin: {len(said)} of {len(events)} events have it, expected all or none")
+    group, numbers = s.hit, ()
+    if said:
+        group = group_of(s.hit, s.kind)
+        numbers = fit_origin(said, [origins(e) for e in events], [e.energy for e in events])
     centre, scale = s.x.mean(axis=0), s.x.std(axis=0)
     centre[0], scale[0] = 0.0, 1.0
     if simple:
@@ -236,7 +280,7 @@ def fit_sharing(
 
     def objective(flat: Array) -> tuple[float, Array]:
         w = flat.reshape(N_KINDS, n_features)
-        loss, gradient = cross_entropy(parts, s.hit, s.target, s.weight, w)
+        loss, gradient = cross_entropy(parts, group, s.target, s.weight, w)
         return loss + penalty * float((free * w**2).sum()), (gradient + 2 * penalty * free * w).reshape(-1)
 
     found = minimize(
@@ -249,6 +293,7 @@ def fit_sharing(
         tuple(float(v) for v in centre),
         tuple(float(v) for v in scale),
         **options,
+        origin=numbers,
     )
 
 
@@ -262,9 +307,9 @@ def cross_entropy(
     parts : sequence of (ndarray of shape (n,), int64, ndarray of shape (n, F))
         For each kind of answer the numbers of its pairs and their features.
     hit : ndarray of shape (n_pairs,), int64
-        Sorted.
+        Sorted; hits, or other groups of pairs that are shared among themselves.
     target, weight : ndarray of shape (n_pairs,), float
-        True shares, which sum to 1 over the pairs of each hit, and weights, the same for all pairs of a hit.
+        True shares, and weights, the same for all pairs of a hit. A group counts by the sum of its true shares.
     w : ndarray of shape (4, F)
         Weights of the features for each kind.
     """
@@ -274,7 +319,7 @@ def cross_entropy(
     share = softmax_by_hit(score, hit)
     norm = float((weight * target).sum())
     loss = -float((weight * target * np.log(np.maximum(share, 1e-300))).sum()) / norm
-    slope = weight * (share - target) / norm
+    slope = weight * (share * sum_by_hit(target, hit) - target) / norm
     return loss, np.stack([slope[rows] @ x for rows, x in parts])
 
 
@@ -283,13 +328,12 @@ def _collect(
     owned: Sequence[Ownership],
     z: Sequence[ArrayLike],
     z_tracks: Sequence[ArrayLike],
-    origin: Sequence[ArrayLike | None],
     options: dict[str, Any],
 ) -> _Sample:
     parts: list[tuple[Array, IntArray, IntArray, Array, Array]] = []
     offset = 0
-    for event, own, points, anchors, said in zip(events, owned, z, z_tracks, origin, strict=True):
-        pairs = make_pairs(event, own, points, anchors, said, **options)
+    for event, own, points, anchors in zip(events, owned, z, z_tracks, strict=True):
+        pairs = make_pairs(event, own, points, anchors, **options)
         target = true_shares(event, own)
         if not options["remnants"]:
             target = without_remnants(target)

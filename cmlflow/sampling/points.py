@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmlflow.event import Event, FloatArray, IntArray, Tracks
+from cmlflow.origin import origins
 
 FEATURES = ("x", "y", "z", "energy", "layer")
 """Columns of the features of hits alone."""
@@ -108,17 +109,6 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
         event.n_hits,
         len(t),
     )
-
-
-def origins(event: Event) -> FloatArray:
-    """Charged, neutral and nobody's part of the energy deposited in each hit, shape (n_hits, 3): see `Points`."""
-    d = event.deposits
-    charged = np.zeros(event.n_particles + 1, np.bool_)  # the last one stands for -1
-    if event.tracks is not None:
-        charged[event.tracks.particle[event.tracks.particle >= 0]] = True
-    kind = np.where(d.particle < 0, 2, np.where(charged[d.particle], 0, 1))
-    out = np.bincount(3 * d.hit + kind, event.fractions, 3 * event.n_hits)
-    return out.reshape(-1, 3).astype(np.float32)
 
 
 def n_points(event: Event, tracks: bool = False) -> int:

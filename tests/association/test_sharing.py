@@ -182,3 +182,33 @@ def test_degenerate():
         fit_sharing([lone], [own], [[[0.0, 0.0]]], [np.zeros((0, 2))])
     with pytest.raises(ValueError, match="expected events with truth"):
         fit_sharing([], [], [], [])
+
+
+def test_with_origins_the_parts_are_the_networks_and_softmax_shares_within_them():
+    from cmlflow.association.features import ORIGIN_OF
+    from cmlflow.association.origin import calibrated
+    from cmlflow.origin import origins
+
+    events, owned, z, z_tracks = blobs(0, 30)
+    said = [np.clip(origins(e), 0.02, 1) / np.clip(origins(e), 0.02, 1).sum(axis=1, keepdims=True) for e in events]
+    model = fit_sharing(events, owned, z, z_tracks, said, steps=40)
+    assert Sharing.from_dict(model.to_dict()) == model
+    for e, o, points, t, s in zip(events, owned, z, z_tracks, said, strict=True):
+        share, parts = share_hits(e, o, points, t, model, origin=s), calibrated(s, model.origin)
+        np.testing.assert_allclose(share.sum(axis=0), 1)
+        pairs = model.pairs(e, o, points, t)
+        score = model.scores(pairs)
+        for hit in range(0, e.n_hits, 5):
+            mine = np.flatnonzero(pairs.hit == hit)
+            there = sorted(set(ORIGIN_OF[pairs.kind[mine]].tolist()))
+            norm = sum(parts[hit, c] for c in there)
+            for c in there:
+                rows = [p for p in mine if ORIGIN_OF[pairs.kind[p]] == c]
+                weight = np.exp([score[p] for p in rows])
+                for p, w in zip(rows, weight / weight.sum(), strict=True):
+                    expected = w * parts[hit, c] / norm
+                    answer = pairs.answer[p]
+                    row = answer if answer < len(o) else len(o) + o.owner[hit] if answer == len(o) else -1
+                    np.testing.assert_allclose(share[row, hit], expected, atol=1e-9)
+    with pytest.raises(ValueError, match="origin: not given"):
+        share_hits(events[0], owned[0], z[0], z_tracks[0], model)
