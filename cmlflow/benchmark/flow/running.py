@@ -84,7 +84,7 @@ def flow_benchmark(
         for sample in chosen:
             start = time.process_time()
             run_sample(sample, folder, size, {n: there[n] for n in MODELS[sample] if n in there}, again=again)
-            say(f"{sample}: {size.events(sample)} events, {(time.process_time() - start) / 60:.1f} CPU min")
+            say(f"{sample}: {size.events(sample)} events, {time.process_time() - start:.0f} CPU s")
     results = collected(folder)
     facts = {"cmlflow": __version__, "date": time.strftime("%Y-%m-%d"), "command": command}
     out = {"format": FORMAT} | facts | {"samples": {}, "goals": goals(results)}

@@ -71,7 +71,7 @@ def measured(sample: str, events: Sequence[Event], systems: Systems, size: Size)
         for name in [PARAMETRIC, *(c for c in systems.candidates if not c.endswith(HARD))]
         if name not in (TRUTH, WITHIN)
     }
-    return out
+    return finite(out)
 
 
 def compared(
@@ -143,6 +143,15 @@ def _of_neutrals(names: Sequence[str]) -> list[str]:
 
 def _is_model(name: str) -> bool:
     return "-supcon" in name or "-oc" in name
+
+
+def finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite, such as the ratio to a width of 0."""
+    if isinstance(value, dict):
+        return {name: finite(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [finite(own) for own in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _number(value: float) -> float | None:
