@@ -1,5 +1,6 @@
 """Put the tables of benchmarks/results/compact/scores.json into README.md and docs/results.md, and those of
-speed/speed.json and physics/results.json into docs/speed.md and docs/physics.md.
+speed/speed.json, physics/results.json and flow/results.json into docs/speed.md, docs/physics.md and
+docs/particle-flow.md.
 
 python benchmarks/render.py
 """
@@ -8,6 +9,7 @@ import json
 import re
 from pathlib import Path
 
+from cmlflow.benchmark.flow.summary import markdown as flow_markdown
 from cmlflow.benchmark.multiplicity import markdown
 from cmlflow.benchmark.physics.summary import markdown as physics_markdown
 from cmlflow.benchmark.tables import markdown as speed_markdown
@@ -20,6 +22,8 @@ SPEED = ROOT / "benchmarks" / "results" / "speed" / "speed.json"
 SPEED_BLOCK = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
 PHYSICS = ROOT / "benchmarks" / "results" / "physics" / "results.json"
 PHYSICS_BLOCK = re.compile(r"(?<=<!-- physics -->\n).*?(?=<!-- /physics -->)", re.DOTALL)
+FLOW = ROOT / "benchmarks" / "results" / "flow" / "results.json"
+FLOW_BLOCK = re.compile(r"(?<=<!-- flow -->\n).*?(?=<!-- /flow -->)", re.DOTALL)
 NO_RUN_YET = "The full run is still to be made.\n"
 NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 
@@ -42,8 +46,15 @@ def physics_tables() -> str:
     return f"\n{physics_markdown(json.loads(PHYSICS.read_text()))}\n" if PHYSICS.exists() else NO_RUN_YET
 
 
+def flow_tables() -> str:
+    """What belongs between the marks of docs/particle-flow.md."""
+    return f"\n{flow_markdown(json.loads(FLOW.read_text()))}\n" if FLOW.exists() else NO_RUN_YET
+
+
 def main() -> None:
     """Rewrite the documents."""
+    page = ROOT / "docs" / "particle-flow.md"
+    page.write_text(FLOW_BLOCK.sub(lambda _: flow_tables(), page.read_text(), count=1))
     page = ROOT / "docs" / "physics.md"
     page.write_text(PHYSICS_BLOCK.sub(lambda _: physics_tables(), page.read_text(), count=1))
     page = ROOT / "docs" / "speed.md"

@@ -179,6 +179,18 @@ def _physics(options: argparse.Namespace) -> None:
     physics_benchmark(options.output, size, **settings, command=shlex.join(["cmlflow", *options.arguments]))
 
 
+def _flow(options: argparse.Namespace) -> None:
+    import shlex
+
+    from cmlflow.benchmark.flow.plan import SIZES
+    from cmlflow.benchmark.flow.running import flow_benchmark
+
+    size = SIZES["quick" if options.quick else "full"].with_events(options.events)
+    settings = {name: getattr(options, name) for name in ("samples", "models", "again")}
+    settings |= {"run": not options.report_only, "command": shlex.join(["cmlflow", *options.arguments])}
+    flow_benchmark(options.output, size, **settings)
+
+
 def _show(options: argparse.Namespace) -> None:
     from cmlflow.io import FormatError, read, read_labels
     from cmlflow.plots.event import event_display
@@ -270,7 +282,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
     p.add_argument("--json", type=Path, help="also write all figures to this file")
 
-    p = commands.add_parser("benchmark", help="score models, reproduce the paper's comparison, or time cmlflow")
+    p = commands.add_parser(
+        "benchmark", help="score models, reproduce the paper's comparison, measure particle flow, or time cmlflow"
+    )
     p.usual, kinds = "multiplicity", p.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
     p = _command(kinds, "multiplicity", _benchmark, "score models with all their readouts by number of particles")
     p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
@@ -313,6 +327,18 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--library", type=Path, help="showers to make all samples from, in place of the packaged ones")
     p.add_argument("--device", default="cpu", help="cpu, cuda")
 
+    p = _command(kinds, "flow", _flow, "particle flow on test samples: models beside nearest track and parametric")
+    p.add_argument("-o", "--output", type=Path, required=True, help="folder for results and report.html")
+    p.add_argument("-n", "--events", type=_count, help="test events of each sample (1000, of jets 500)")
+    p.add_argument("--samples", nargs="+", metavar="SAMPLE", help="rho pi-gun-2-5 ... jets (all)")
+    p.add_argument(
+        "--models", nargs="+", default=(), metavar="NAME=FOLDER",
+        help="trained models, such as rho-supcon=runs/rho, beside the packaged ones; those that are absent are not run",
+    )  # fmt: skip
+    p.add_argument("--quick", action="store_true", help="few events: under a minute")
+    p.add_argument("--report-only", action="store_true", help="run nothing, write the report of what there is")
+    p.add_argument("--again", action="store_true", help="make results anew that were kept with other settings")
+
     p = _command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
     _reads_events(p)
     p.add_argument("-o", "--output", type=Path, default=Path("events.html"), help="page (%(default)s)")
@@ -327,7 +353,7 @@ class _Command(argparse.ArgumentParser):
     usual: str | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self.usual and args and args[0] not in ("multiplicity", "speed", "physics", "-h", "--help"):
+        if self.usual and args and args[0] not in ("multiplicity", "speed", "physics", "flow", "-h", "--help"):
             args = [self.usual, *args]
         return super().parse_known_args(args, namespace)
 

@@ -90,7 +90,7 @@ def compare_jets(
     events: Event | Sequence[Event],
     systems: Mapping[str, Any],
     *,
-    bins: ArrayLike = JET_BINS,
+    bins: ArrayLike | None = JET_BINS,
     against: str | None = None,
     vertex: ArrayLike | None = None,
     bootstrap: int = 500,
@@ -108,7 +108,7 @@ def compare_jets(
         (C, 4) [GeV]. `cmlflow.metrics.truth.true_candidates` gives those of perfect pattern recognition. For a single
         Event one entry will do.
     bins : array_like of shape (n_bins + 1,), float [GeV]
-        Edges of the bins of true jet energy.
+        Edges of the bins of true jet energy; None for all energies together only.
     against, bootstrap, confidence, seed
         As in `cmlflow.metrics.systems.compare_systems`.
     vertex : array_like of shape (3,), optional [cm]

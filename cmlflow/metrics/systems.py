@@ -134,6 +134,20 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
             "by_energy": [part.to_dict() for part in self.by_energy],
         }
 
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> SystemFigures:
+        """From what `to_dict` gave, also after a turn through JSON."""
+
+        def intervals(of: Mapping[str, Mapping[str, Sequence[float | None]]]) -> dict[str, dict[str, Interval]]:
+            return {system: {name: known(value) for name, value in own.items()} for system, own in of.items()}
+
+        def known(value: Sequence[float | None]) -> Interval:
+            return Interval(*(float("nan") if x is None else x for x in value))
+
+        figures, versus = intervals(state["figures"]), intervals(state["versus"])
+        parts = [cls.from_dict(part) for part in state["by_energy"]]
+        return cls(figures, versus, state["against"], dict(state["n"]), state["low"], state["high"], parts)
+
     def __str__(self) -> str:
         blocks = [_aligned(*self.table())]
         if self.versus:

@@ -7,7 +7,8 @@ from cmlflow.plots.colours import candidate_colours, cluster_colours
 from cmlflow.plots.curves import score_figure, training_figure
 from cmlflow.plots.embedding import embedding_figure
 from cmlflow.plots.event import event_display
-from cmlflow.plots.flow import bar_figure, energy_figure, reliability_figure, residual_figure
+from cmlflow.plots.flow import bar_figure, energy_figure, residual_figure
+from cmlflow.plots.reliability import reliability_figure
 
 __all__ = [
     "bar_figure",

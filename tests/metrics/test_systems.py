@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cmlflow.metrics.intervals import resamples
-from cmlflow.metrics.systems import Sample, compare_systems, residual_sample, sum_ratio
+from cmlflow.metrics.systems import Sample, SystemFigures, compare_systems, residual_sample, sum_ratio
 
 
 def samples(seed=0, n=60):
@@ -109,6 +109,10 @@ def test_views():
     saved = json.loads(json.dumps(table.to_dict()))
     assert saved["figures"]["good"]["rate"][0] == table["good"]["rate"].value
     assert len(saved["by_energy"]) == 2
+    again = SystemFigures.from_dict(saved)
+    assert again.to_dict() == saved
+    assert str(again) == text
+    assert again.energy_table("rate")[1][0][1].low == table.by_energy[0]["good"]["rate"].low
     with pytest.raises(KeyError, match="'other' is none of the systems; there are good, bad"):
         table["other"]
     with pytest.raises(ValueError, match="against is 'other', expected one of good, bad"):

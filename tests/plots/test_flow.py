@@ -8,7 +8,7 @@ import pytest
 from cmlflow.metrics import Interval
 from cmlflow.metrics.systems import compare_systems, residual_sample
 from cmlflow.plots import bar_figure, energy_figure, reliability_figure, residual_figure
-from cmlflow.plots.flow import reliability
+from cmlflow.plots.reliability import reliability
 
 
 @pytest.fixture(scope="module")
