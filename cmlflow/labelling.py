@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 
 from cmlflow.event import Event, FloatArray, IntArray
@@ -61,9 +62,9 @@ class Output:
         """Charged, neutral and nobody's part of every hit, shape (n_hits, 3), float32; None without such a head."""
         if "origin" not in self.values:
             return None
-        e = self.values["origin"][: self.points.n_hits].astype(np.float64)
-        e = np.exp(e - e.max(axis=1, keepdims=True, initial=-np.inf)) if len(e) else e
-        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = self.values["origin"][: self.points.n_hits].astype(np.float64)
+        parts: FloatArray = softmax(scores, axis=1).astype(np.float32)
+        return parts
 
     def readout_points(self, readout: Any) -> FloatArray:
         """What a readout works on: the embedding, for OC inference with beta as the first column.
