@@ -132,8 +132,8 @@
 
   // As near as the panel has room for: plotly fits the height alone, so that narrow panels would cut titles off.
   function firstCamera(plot) {
-    const center = { x: -0.1, y: 0, z: -0.06 }, way = { x: 0.6, y: -2.1, z: 0.81 };
-    const far = Math.min(Math.max(1.12 * plot.clientHeight / Math.max(plot.clientWidth, 1), 0.8), 1.6);
+    const center = { x: -0.05, y: 0, z: -0.06 }, way = { x: 0.6, y: -2.1, z: 0.81 };
+    const far = Math.min(Math.max(1.25 * plot.clientHeight / Math.max(plot.clientWidth, 1), 1), 1.6);
     const eye = Object.fromEntries(Object.entries(way).map(([k, v]) => [k, center[k] + far * v]));
     return { eye, center, up: { x: 0, y: 0, z: 1 } };
   }
