@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,13 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _cluster(options: argparse.Namespace) -> None:
-    from cmlflow.clusterer import MetricClusterer
     from cmlflow.io import read, write
 
-    changes = {} if options.readout is None else {"readout": options.readout}
-    model = MetricClusterer.load(options.model, device=options.device, **changes)
     events = read(options.input, format=options.format)
-    write(events, options.output, labels=model.predict_iter(_progress(events)))
+    labels, candidates = _predictions(options.model, _progress(events), readout=options.readout, device=options.device)
+    if candidates is not None and options.output.suffix.lower() == ".root":
+        labels, candidates = (c.labels for c in candidates), None
+    write(events, options.output, labels=labels, candidates=candidates)
     print(f"{len(events)} events of {options.input} clustered with {options.model}, written to {options.output}")
 
 
@@ -138,10 +139,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.model is None:
         labels: Any = read_labels(options.input, format=options.format)
     else:
-        from cmlflow.clusterer import MetricClusterer
-
-        changes = {} if options.readout is None else {"readout": options.readout}
-        labels = MetricClusterer.load(options.model, **changes).predict_iter(_progress(events))
+        labels, candidates = _predictions(options.model, _progress(events), readout=options.readout)
+        labels = labels if candidates is None else (c.labels for c in candidates)
     table = evaluate(events, labels, preset=options.preset)
     print(table)
     if options.json is not None:
@@ -192,7 +191,7 @@ def _flow(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from cmlflow.io import FormatError, read, read_labels
+    from cmlflow.io import FormatError, read, read_candidates, read_labels
     from cmlflow.plots.event import event_display
 
     events = read(options.input, format=options.format)
@@ -201,17 +200,29 @@ def _show(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.input} has events 0..{len(events) - 1}, event {absent[0]} is asked for")
     shown = [events[i] for i in chosen]
     if options.model is not None:
-        from cmlflow.clusterer import MetricClusterer
-
-        labels: Any = MetricClusterer.load(options.model).predict(shown)
+        found, candidates = _predictions(options.model, shown)
+        labels: Any = list(found if candidates is None else candidates)
     else:
-        try:
-            stored = read_labels(options.input, format=options.format)
-            labels = [stored[i] for i in chosen]
-        except FormatError:
-            labels = None
+        labels = None
+        for stored in (read_candidates, read_labels):
+            with suppress(FormatError):
+                everything: Any = stored(options.input, format=options.format)
+                labels = [everything[i] for i in chosen]
+                break
     event_display(shown, labels, path=options.output)
     print(f"{len(shown)} events of {options.input} shown in {options.output}")
+
+
+def _predictions(name: str, events: Any, readout: str | None = None, **changes: Any) -> tuple[Any, Any]:
+    """Iterators over labels, or over candidates where the model is one of particle flow; the other is None."""
+    from cmlflow.particle_flow import ParticleFlow, is_particle_flow
+
+    changes |= {"verbose": False} | ({} if readout is None else {"readout": readout})
+    if is_particle_flow(name):
+        return None, ParticleFlow.load(name, **changes).predict_iter(events)
+    from cmlflow.clusterer import MetricClusterer
+
+    return MetricClusterer.load(name, **changes).predict_iter(events), None
 
 
 def _parser() -> argparse.ArgumentParser:

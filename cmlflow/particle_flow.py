@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,11 @@ class ParticleFlow:
         sample = list(as_events(events))
         return self.associator.predict(sample, self.clusterer.embedded(sample))
 
+    def predict_iter(self, events: Iterable[Event]) -> Iterator[Candidates]:
+        """As `predict`, one event at a time: for files larger than memory."""
+        for event in events:
+            yield from self.predict([event])
+
     def with_mode(self, mode: str) -> ParticleFlow:
         """The same model with other shares: ``"soft"``, ``"hard"`` or ``"clusters"``, see `Associator`."""
         return ParticleFlow(self.clusterer, replace(self.associator, mode=mode))
@@ -102,3 +107,14 @@ class ParticleFlow:
         except (ValueError, TypeError, KeyError) as err:
             raise ValueError(f"{path}: cannot be read ({err})") from err
         return cls(clusterer, associator)
+
+
+def is_particle_flow(name: str | Path) -> bool:
+    """Whether a packaged model or a folder is one of particle flow: a clusterer with what associates its clusters.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such folder or packaged model.
+    """
+    return (find_model(name) / ASSOCIATION).is_file()

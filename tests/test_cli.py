@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import cmlflow
+from cmlflow.association import Associator
 from cmlflow.cli import main
-from cmlflow.io import read_labels
+from cmlflow.io import read_candidates, read_labels
 
 COMMANDS = ["demo", "simulate", "train", "tune", "cluster", "evaluate", "benchmark", "show"]
 
@@ -211,6 +212,7 @@ def test_interrupt_ends_with_130_and_leaves_nothing(tmp_path):
     code = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
+from cmlflow.association import Associator
 from cmlflow.cli import main
 sys.exit(main({arguments}))
 """
@@ -234,3 +236,37 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
         process.stdout.close()  # as `| head -0` does
         assert process.stderr.read() == ""
     assert [file.name for file in tmp_path.iterdir()] == ["events.parquet"]
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flow") / "rho"
+    events = list(cmlflow.simulate("rho", 30, seed=3))
+    model = cmlflow.MetricClusterer(tracks=True, readout="ward", k=8, max_epochs=1, batch_size=8).fit(events[:8])
+    cmlflow.ParticleFlow(model, Associator(least=0.1)).fit(events).save(folder)
+    return folder
+
+
+def test_cluster_and_show_candidates(flow, tmp_path, capsys):
+    events, found, root, page = (tmp_path / n for n in ("rho.parquet", "found.parquet", "found.root", "page.html"))
+    assert run("simulate", "rho-test", "-n", 4, "-o", events) == 0
+    assert run("cluster", events, "-o", found, "--model", flow) == 0
+    assert run("cluster", events, "-o", root, "--model", flow) == 0
+    wanted = cmlflow.ParticleFlow.load(flow).predict(cmlflow.read(events))
+    rows = zip(wanted, read_candidates(found), read_labels(found), read_labels(root), strict=True)
+    for want, have, labels, of_root in rows:
+        np.testing.assert_array_equal(want.share, have.share)
+        np.testing.assert_array_equal(want.momentum, have.momentum)
+        np.testing.assert_array_equal(want.track, have.track)
+        np.testing.assert_array_equal(want.labels, labels)
+        np.testing.assert_array_equal(want.labels, of_root)
+    assert run("show", found, "-o", page, "-e", 1) == 0
+    stored = page.read_text()
+    assert "1 charged and" in stored
+    assert run("show", events, "--model", flow, "-o", page, "-e", 1) == 0
+    assert page.read_text() == stored
+    assert capsys.readouterr().err == ""
+    assert run("evaluate", found) == 0
+    of_file = capsys.readouterr().out
+    assert run("evaluate", events, "--model", flow) == 0
+    assert capsys.readouterr().out == of_file

@@ -85,6 +85,18 @@ def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
     assert set(cmlflow.MetricClusterer.load("runs/em").thresholds_) == {"density", "clue", "ward"}
 
 
+def test_python_of_the_first_particle_flow_block_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(blocks(ROOT / "docs/particle-flow.md", "python")[0], "particle-flow.md", "exec"), names)
+    assert len(names["candidates"]) == 5
+    stored = cmlflow.io.read_candidates("candidates.parquet")
+    for have, want in zip(stored, names["candidates"], strict=True):
+        np.testing.assert_array_equal(have.share, want.share)
+        np.testing.assert_array_equal(have.momentum, want.momentum)
+    assert (tmp_path / "candidates.html").read_text().startswith("<!DOCTYPE html>")
+
+
 def test_architecture_lists_the_layers_that_are_enforced():
     (tree,) = re.findall(r"^```\ncmlflow/\n(.*?)^```", (ROOT / "docs/architecture.md").read_text(), re.M | re.S)
     listed = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines()]

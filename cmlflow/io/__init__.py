@@ -10,9 +10,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, EventStore, IntArray
+from cmlflow.io.candidates import StoredCandidates
 from cmlflow.io.files import FormatError, PathLike, existing
 
-__all__ = ["FORMATS", "FormatError", "read", "read_labels", "write"]
+__all__ = ["FORMATS", "FormatError", "StoredCandidates", "read", "read_candidates", "read_labels", "write"]
 
 # name -> (module, reader, writer, reader of labels)
 FORMATS: dict[str, tuple[str, str, str | None, str | None]] = {
@@ -71,6 +72,7 @@ def write(
     format: str | None = None,
     *,
     labels: Iterable[ArrayLike] | None = None,
+    candidates: Iterable[Any] | None = None,
     **options: Any,
 ) -> None:
     """Write events to a file, which takes its place when all is written.
@@ -84,6 +86,9 @@ def write(
         Told from the name by default: ``.parquet`` keeps everything, ``.root`` is the merged variant of HGCALTBout.
     labels : iterable of array_like of shape (n_hits,), int, optional
         Cluster labels of each event to keep beside the hits, 0..C-1, -1 noise; `read_labels` gives them back.
+    candidates : iterable, optional
+        In place of labels, particle-flow candidates of each event (`cmlflow.association.Candidates`), Parquet only;
+        `read_candidates` gives them back, `read_labels` the candidate with the largest share of each hit.
     **options
         Go to the writer: `beam`, `gev_per_unit`, `fractions` for `cmlflow.io.mltree_writer.write_mltree`.
 
@@ -103,6 +108,10 @@ def write(
     module, _, writer, _ = _format(name)
     if writer is None:
         raise ValueError(f"format {name!r} is read only; these can be written: {', '.join(_writable())}")
+    if candidates is not None:
+        if name != "parquet":
+            raise ValueError(f"candidates are kept in Parquet files alone, not in format {name!r}: give their labels")
+        options["candidates"] = candidates
     getattr(import_module(module), writer)(events, path, labels, **options)
 
 
@@ -133,6 +142,35 @@ def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
         raise FormatError(f"{file}: format {name!r} holds no cluster labels")
     labels: list[IntArray] = getattr(import_module(module), reader)(file)
     return labels
+
+
+def read_candidates(path: PathLike, format: str | None = None) -> list[StoredCandidates]:
+    """Particle-flow candidates that `write` kept beside the events.
+
+    Parameters
+    ----------
+    path : path-like
+    format : {"parquet"}, optional
+
+    Returns
+    -------
+    list of StoredCandidates
+        One for each event; `cmlflow.association.Candidates` takes their arrays.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    FormatError
+        Where the file holds no candidates.
+    """
+    file = existing(path)
+    name = format or _told_from(file)
+    module, *_ = _format(name)
+    if name != "parquet":
+        raise FormatError(f"{file}: format {name!r} holds no candidates")
+    found: list[StoredCandidates] = import_module(module).read_parquet_candidates(file)
+    return found
 
 
 def _writable() -> list[str]:

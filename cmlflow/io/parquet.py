@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import tee
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Deposits, Event, IntArray, Particles, Tracks
 from cmlflow.io.blocks import BlockEvents
+from cmlflow.io.candidates import (
+    CANDIDATES,
+    SHARES,
+    StoredCandidates,
+    candidate_columns,
+    share_labels,
+    stored_candidates,
+)
 from cmlflow.io.files import FormatError, PathLike, atomically, existing, one_line, paired
 
 SCHEMA_KEY = b"cmlflow_schema"
@@ -32,8 +41,9 @@ _TRACKS = (
     | {"track_particle": "i4"}
 )
 _CROSSINGS = {f"crossing_{a}_cm": "f4" for a in "xyz"}
-_FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS, _CROSSINGS)
+_FAMILIES = (_HITS | _LABELS | _CLUSTER, _DEPOSITS, _PARTICLES, _TRACKS, _CROSSINGS, CANDIDATES, SHARES)
 _KIND = {name: kind for family in _FAMILIES for name, kind in family.items()}
+_FOUND = CANDIDATES | SHARES
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class ParquetEvents(BlockEvents):
 
     def _load(self, block: int) -> dict[str, Any]:
         names = set(self._handle.schema_arrow.names)
-        wanted = [name for name in ("number", "detector", *_KIND) if name in names and name not in _CLUSTER]
+        wanted = [name for name in ("number", "detector", *_KIND) if name in names and name not in _CLUSTER | _FOUND]
         table = _read_group(self.path, self._handle, block, wanted)
         first = int(self._edges[block])
         columns: dict[str, Any] = {n: _lists(self.path, table, n, first) for n in wanted if n in _KIND}
@@ -122,6 +132,8 @@ def write_parquet(
     labels: Iterable[ArrayLike] | None = None,
     events_per_group: int = EVENTS_PER_GROUP,
     hits_per_group: int = HITS_PER_GROUP,
+    *,
+    candidates: Iterable[Any] | None = None,
 ) -> None:
     """Write events, and cluster labels where given, to a Parquet file; nothing is left behind where it fails.
 
@@ -135,15 +147,26 @@ def write_parquet(
         Cluster labels 0..C-1 of each event, -1 noise.
     events_per_group, hits_per_group : int
         A row group ends as soon as it has so many events, or so many hits.
+    candidates : iterable, optional
+        Particle-flow candidates of each event, objects with ``share``, ``pdg_id``, ``momentum`` and ``track`` as
+        `cmlflow.association.Candidates`. The label of a hit is then the candidate with the largest share.
 
     Raises
     ------
     OSError
         Names the file; for example on a full disk.
     ValueError, TypeError
-        Where labels do not fit the events, or something is not an `Event`.
+        Where labels and candidates are both given, where they do not fit the events, or something is not an
+        `Event`.
     """
-    kinds = {n: k for n, k in _KIND.items() if labels is not None or n not in _CLUSTER}
+    found: Iterator[Any] | None = None
+    if candidates is not None:
+        if labels is not None:
+            raise ValueError("labels and candidates are both given, but labels follow from the candidates")
+        shares, found = tee(candidates)
+        labels = (share_labels(c) for c in shares)
+    absent = ({} if labels is not None else _CLUSTER) | ({} if found is not None else _FOUND)
+    kinds = {n: k for n, k in _KIND.items() if n not in absent}
     types = {k: pa.field("element", pa.from_numpy_dtype(np.dtype(k)), nullable=False) for k in set(kinds.values())}
     fields = [pa.field(n, pa.list_(types[k])) for n, k in kinds.items()]
     scalars = [pa.field("number", pa.int64()), pa.field("detector", pa.string())]
@@ -154,7 +177,7 @@ def write_parquet(
             rows: list[dict[str, Any]] = []
             hits = 0
             for i, event, row in paired(events, labels):
-                rows.append(_row(event, row, i))
+                rows.append(_row(event, row, i, None if found is None else next(found)))
                 hits += event.n_hits
                 if len(rows) >= events_per_group or hits >= hits_per_group:
                     writer.write_table(_table(rows, schema))
@@ -187,6 +210,34 @@ def read_parquet_labels(path: PathLike) -> list[IntArray]:
     return list(_stored_labels(file, handle))
 
 
+def read_parquet_candidates(path: PathLike) -> list[StoredCandidates]:
+    """Particle-flow candidates stored with the events of a Parquet file.
+
+    Raises
+    ------
+    FormatError
+        Where the file holds no candidates, or they do not fit its events.
+    """
+    file = existing(path)
+    handle = _open(file)
+    _check_schema(file, handle.schema_arrow)
+    if absent := [name for name in _FOUND if name not in handle.schema_arrow.names]:
+        raise FormatError(f"{file} holds no candidates (column {absent[0]})")
+    out: list[StoredCandidates] = []
+    for group in range(handle.metadata.num_row_groups):
+        table = _read_group(file, handle, group, ["hit_energy", *_FOUND])
+        first = len(out)
+        columns = {name: _lists(file, table, name, first) for name in ("hit_energy", *_FOUND)}
+        for family in (CANDIDATES, SHARES):
+            _check_lengths(file, first, {name: columns[name] for name in family})
+        for i in range(table.num_rows):
+            try:
+                out.append(stored_candidates({n: columns[n][i] for n in _FOUND}, len(columns["hit_energy"][i])))
+            except ValueError as err:
+                raise FormatError(f"{file}, entry {first + i}: {err}") from err
+    return out
+
+
 def _stored_labels(file: Any, handle: Any) -> Iterator[IntArray]:
     first = 0
     for group in range(handle.metadata.num_row_groups):
@@ -198,7 +249,7 @@ def _stored_labels(file: Any, handle: Any) -> Iterator[IntArray]:
             yield np.zeros(0, np.int64) if values is None else values.astype(np.int64)
 
 
-def _row(event: Event, labels: IntArray | None, i: int) -> dict[str, Any]:
+def _row(event: Event, labels: IntArray | None, i: int, candidates: Any = None) -> dict[str, Any]:
     p, t = event.particles, event.tracks
     row: dict[str, Any] = dict(zip(_HITS, [*event.position.T, event.energy], strict=True))
     row |= {"hit_layer": event.layer, "hit_particle": event.particle_id, "hit_cluster": labels}
@@ -210,6 +261,7 @@ def _row(event: Event, labels: IntArray | None, i: int) -> dict[str, Any]:
     row |= dict(zip(_TRACKS, track, strict=True))
     crossing = None if t is None or t.crossing is None else t.crossing.reshape(-1, 3).T
     row |= dict(zip(_CROSSINGS, [None] * 3 if crossing is None else crossing, strict=True))
+    row |= {} if candidates is None else candidate_columns(candidates, event, i)
     for name, values in row.items():
         if values is not None and _KIND[name] == "i4" and np.abs(values).max(initial=0) >= 2**31:
             raise ValueError(f"event {i}: {name} has a value of {np.abs(values).max()}, which does not fit 32 bits")

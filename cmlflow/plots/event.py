@@ -149,14 +149,17 @@ def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) 
     tracks = [] if event.tracks is None else track_lines(event, event.tracks)
     scale = SLAB_SCALE if isinstance(DETECTORS.get(event.detector or ""), Slab) else 1.0
     ends = [np.array(line).T for t in tracks for line in t["lines"]]
+    entries = ends[::2] if event.n_hits else ends  # a slanted track behind its entry would make the hits small
     frame, whole = (_box(points) for points in (_without_far(event.position), event.position))
     if ends:
-        frame, whole = (_box(np.concatenate([np.stack(box), *ends]), margin=1.0) for box in (frame, whole))
+        frame = _box(np.concatenate([np.stack(frame), *entries]), margin=1.0)
+        whole = _box(np.concatenate([np.stack(whole), *ends]), margin=1.0)
     outside = int(((event.position < frame[0]) | (event.position > frame[1])).any(1).sum())
+    far = f" {outside} far {'hit' if outside == 1 else 'hits'} outside the frame." if outside else ""
     return {
         "name": name,
         "truth": known,
-        "caption": _hits_caption(event, known) + (f" {outside} far hits outside the frame." if outside else ""),
+        "caption": _hits_caption(event, known) + far,
         "far": outside,
         "x": encoded_floats(x),
         "y": encoded_floats(y),

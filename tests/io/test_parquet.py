@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import cmlflow.io.parquet as module
 from cmlflow.event import Event
-from cmlflow.io import FormatError, read, read_labels, write
+from cmlflow.io import FormatError, StoredCandidates, read, read_candidates, read_labels, write
 from cmlflow.io.parquet import ParquetEvents, write_parquet
 
 shapes = st.tuples(
@@ -264,3 +264,54 @@ def test_values_beyond_32_bits(tmp_path):
     e = Event([[0, 0, 0]], [1.0], [2**31])
     with pytest.raises(ValueError, match="event 0: hit_layer has a value of 2147483648"):
         write([e], tmp_path / "a.parquet")
+
+
+def some_candidates(events):
+    rng = np.random.default_rng(1)
+    out = []
+    for i, event in enumerate(events):
+        share = rng.random((i, event.n_hits)).astype(np.float32) * (rng.random((i, event.n_hits)) < 0.6) / max(i, 1)
+        out.append(StoredCandidates(share, np.full(i, 22), rng.random((i, 4)), np.arange(i) - 1))
+    return out
+
+
+def test_candidates(tmp_path, make_event, assert_equal):
+    events = [make_event(i, n, 2) for i, n in enumerate((3, 0, 5, 4))]
+    given = some_candidates(events)
+    write(iter(events), tmp_path / "a.parquet", candidates=iter(given))
+    for want, have in zip(given, read_candidates(tmp_path / "a.parquet"), strict=True):
+        for a, b in zip(want, have, strict=True):
+            np.testing.assert_array_equal(a, b)
+    for want, labels in zip(given, read_labels(tmp_path / "a.parquet"), strict=True):
+        for hit, label in enumerate(labels):
+            best = max(want.share[:, hit], default=0)
+            assert (label == -1) if best == 0 else (want.share[label, hit] == best)
+    for a, b in zip(events, read(tmp_path / "a.parquet"), strict=True):
+        assert_equal(a, b)
+
+
+def test_candidates_that_are_not_there_or_wrong(tmp_path, make_event):
+    events = [make_event(i, 4, 2) for i in range(2)]
+    given = some_candidates(events)
+    labels = [np.zeros(4, int)] * 2
+    write(events, tmp_path / "a.parquet", labels=labels)
+    with pytest.raises(FormatError, match=r"a.parquet holds no candidates \(column candidate_pdg_id\)"):
+        read_candidates(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="labels and candidates are both given"):
+        write(events, tmp_path / "b.parquet", labels=labels, candidates=given)
+    with pytest.raises(ValueError, match="candidates are kept in Parquet files alone, not in format 'hgcaltb'"):
+        write(events, tmp_path / "b.root", candidates=given)
+    with pytest.raises(ValueError, match="there are labels for 1 events, but more events"):
+        write(events, tmp_path / "b.parquet", candidates=given[:1])
+    with pytest.raises(
+        ValueError, match=r"candidates of event 1 have share \(1, 4\), pdg_id \(1,\), momentum \(1, 3\)"
+    ):
+        write(events, tmp_path / "b.parquet", candidates=[given[0], given[1]._replace(momentum=np.zeros((1, 3)))])
+    assert not (tmp_path / "b.parquet").exists()
+    write(events, tmp_path / "c.parquet", candidates=given)
+    table = pq.read_table(tmp_path / "c.parquet")
+    place = table.schema.get_field_index("share_hit")
+    moved = pa.array([[h + 9 for h in row] for row in table["share_hit"].to_pylist()], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), moved), tmp_path / "c.parquet")
+    with pytest.raises(FormatError, match=r"c.parquet, entry 1: share 0 is of hit \d+ and candidate 0, expected a hit"):
+        read_candidates(tmp_path / "c.parquet")

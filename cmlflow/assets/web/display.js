@@ -43,6 +43,9 @@
     const number = (k) => (side < 0 ? k : event.clusterings[side].colours[k]);
     const found = new Map();
     label.forEach((k, i) => (found.has(k) ? found.get(k).push(i) : found.set(k, [i])));
+    // Those with a track and no hits have a line, so that they want a name too.
+    const own = side < 0 ? event.tracks.map((t) => t.particle) : event.clusterings[side].tracks || [];
+    own.forEach((k) => { if (k >= 0 && !found.has(k)) found.set(k, []); });
     return [...found.keys()]
       .sort((a, b) => (a < 0) - (b < 0) || number(a) - number(b))
       .map((k) => ({
@@ -127,10 +130,17 @@
     };
   }
 
+  // As near as the panel has room for: plotly fits the height alone, so that narrow panels would cut titles off.
+  function firstCamera(plot) {
+    const center = { x: -0.05, y: 0, z: -0.06 }, way = { x: 0.6, y: -2.1, z: 0.81 };
+    const far = Math.min(Math.max(1.25 * plot.clientHeight / Math.max(plot.clientWidth, 1), 1), 1.6);
+    const eye = Object.fromEntries(Object.entries(way).map(([k, v]) => [k, center[k] + far * v]));
+    return { eye, center, up: { x: 0, y: 0, z: 1 } };
+  }
+
   function start(root) {
     const data = JSON.parse(root.querySelector("script").textContent);
-    const first = { eye: { x: 0.5, y: -2.1, z: 0.75 }, up: { x: 0, y: 0, z: 1 }, center: { x: -0.14, y: 0, z: -0.06 } };
-    let camera = first, current = 0, onlyWrong = false, far = false, moving = false;
+    let camera = null, current = 0, onlyWrong = false, far = false, moving = false;
     const bar = element("div", { className: "bar" }, root);
     const choice = element("select", { ariaLabel: "event" }, bar);
     options(choice, data.events.map((e) => e.name));
@@ -171,6 +181,7 @@
       const event = decode(data.events[current]);
       const sides = [...new Set(panels.filter((p) => p.side >= 0).map((p) => p.side))];
       choice.value = current;
+      camera = camera || firstCamera(panels[0].plot);
       for (const panel of panels) {
         const byEnergy = panel.side < 0 && !event.truth;
         const view = { onlyWrong: onlyWrong && panel.side >= 0, byEnergy, hidden: panel.hidden };
@@ -214,7 +225,7 @@
     choice.onchange = () => go(Number(choice.value));
     back.onclick = () => go(current - 1);
     next.onclick = () => go(current + 1);
-    reset.onclick = () => { camera = first; draw(); };
+    reset.onclick = () => { camera = null; draw(); };
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     if (data.events.length) draw();
     else place.textContent = "no events";
