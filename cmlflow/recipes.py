@@ -214,11 +214,11 @@ def jets(head: str) -> Recipe:
 
 
 def pi_gun(head: str) -> Recipe:
-    """A charged and a neutral pion of 2-20 GeV on top of each other in the slab detector: 30,000 events in 30 epochs.
+    """A charged and a neutral pion on top of each other in the slab detector: 30,000 events in 30 epochs.
 
-    In the mean 40 hits: about ten minutes on one core.
+    Of 2-5, 5-10, 10-15 or 15-20 GeV, in the mean 40 hits: about ten minutes on one core.
     """
-    return replace(_flow("pi-gun-2-20", head, n_events=1000, max_epochs=30), name=f"pi-gun-{head}")
+    return replace(_flow("pi-guns", head, n_events=1000, max_epochs=30), name=f"pi-gun-{head}")
 
 
 def _flow(sample: str, head: str, n_events: int, max_epochs: int) -> Recipe:
@@ -243,7 +243,7 @@ def _flow(sample: str, head: str, n_events: int, max_epochs: int) -> Recipe:
             "gradient_clip": 1.0,
         },
         readouts=FLOW_READOUTS[head],
-        association={"vertex": "tracks"} if sample.startswith("pi-gun") else {},
+        association={"vertex": "tracks"} if sample == "pi-guns" else {},
         grids={name: grid for name, grid in FLOW_GRIDS.items() if name in FLOW_READOUTS[head]},
     )
 

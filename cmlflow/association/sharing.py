@@ -97,7 +97,8 @@ class Sharing:
         there[pairs.hit[np.isfinite(score)], of[np.isfinite(score)]] = 1.0
         parts = parts * there  # what there is no answer for goes to the others
         parts /= parts.sum(axis=1, keepdims=True)
-        return softmax_by_hit(score, group_of(pairs.hit, pairs.kind)) * parts[pairs.hit, of]
+        out: Array = softmax_by_hit(score, group_of(pairs.hit, pairs.kind)) * parts[pairs.hit, of]
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, lists and strings only, for JSON."""
@@ -263,7 +264,8 @@ def fit_sharing(
     said = [] if origin is None else [o for o in origin if o is not None]
     if said and len(said) != len(events):
         raise ValueError(f"origin: {len(said)} of {len(events)} events have it, expected all or none")
-    group, numbers = s.hit, ()
+    group = s.hit
+    numbers: tuple[float, ...] = ()
     if said:
         group = group_of(s.hit, s.kind)
         numbers = fit_origin(said, [origins(e) for e in events], [e.energy for e in events])

@@ -31,6 +31,10 @@ SHOWERS = {
 electrons, neutral hadrons. A particle has the shower of a negative pion, a photon or a neutron."""
 
 
+PION_RANGES = ((2.0, 5.0), (5.0, 10.0), (10.0, 15.0), (15.0, 20.0))
+"""Energies [GeV] of the pion guns of arXiv:2003.08863."""
+
+
 class Gun(Protocol):
     """Draws the particles of an event."""
 
@@ -124,6 +128,22 @@ class PionGun:
         pions = momentum(unit_vector(np.cos(polar), azimuth), energy, np.array([MASS[211], MASS[111]]))
         photons = two_body(pions[1], 0.0, 0.0, rng.uniform(-1, 1), rng.uniform(0, 2 * np.pi))
         return Primaries(np.array([211, 22, 22]), np.stack([pions[0], *photons]), np.append(corner, 0.0))
+
+
+@dataclass(frozen=True)
+class PionGuns:
+    """Several pion guns, each event from one of them: all ranges of energy are equally frequent.
+
+    Attributes
+    ----------
+    ranges : tuple of (float, float) [GeV]
+    """
+
+    ranges: tuple[tuple[float, float], ...] = PION_RANGES
+
+    def draw(self, rng: np.random.Generator, split: str, n_particles: int | None) -> Primaries:
+        """See `Gun.draw`."""
+        return PionGun(self.ranges[int(rng.integers(len(self.ranges)))]).draw(rng, split, n_particles)
 
 
 @dataclass(frozen=True)
@@ -240,8 +260,9 @@ class _Pool:
 def _samples() -> dict[str, SlabSample]:
     """All samples of the slab by name: each with its validation, tuning and test companion."""
     guns: dict[str, Gun] = {"rho": RhoGun(), "rhos": RhoGun(cone=10.0, number=(1, 3))}
-    for low, high in ((2, 5), (5, 10), (10, 15), (15, 20), (2, 20)):
-        guns[f"pi-gun-{low}-{high}"] = PionGun((float(low), float(high)))
+    for low, high in (*PION_RANGES, (2.0, 20.0)):
+        guns[f"pi-gun-{low:g}-{high:g}"] = PionGun((low, high))
+    guns["pi-guns"] = PionGuns()
     guns["jets"] = JetGun()
     out: dict[str, SlabSample] = {}
     for name, gun in guns.items():

@@ -121,7 +121,7 @@ def test_rho_decays():
     np.testing.assert_allclose(share.var(), 1 / 12, rtol=0.08)
 
 
-@pytest.mark.parametrize("name", [n for n in TRAIN if n.startswith("pi-gun")])
+@pytest.mark.parametrize("name", [n for n in TRAIN if n.startswith("pi-gun-")])
 def test_pion_gun_is_that_of_the_seed(name):
     gun = SLAB_SAMPLES[name].gun
     low, high = (float(v) for v in name.split("-")[2:])
@@ -268,3 +268,11 @@ def test_rhos_are_one_to_three():
     assert {len(e.particles) for e in simulate("rhos", 3, seed=2, n_particles=6)} == {6}
     with pytest.raises(ValueError, match="always has 3 or 6 or 9"):
         simulate("rhos", 1, n_particles=4)[0]
+
+
+def test_pi_guns_are_of_all_four_ranges():
+    events = drawn(SLAB_SAMPLES["pi-guns"].gun, 300)
+    energy = np.array([[p.momentum[0, 3], p.momentum[1:, 3].sum()] for p in events])
+    found = np.searchsorted((2, 5, 10, 15, 20), energy) - 1
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert np.bincount(found[:, 0], minlength=4).min() > 50

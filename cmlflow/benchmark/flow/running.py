@@ -87,12 +87,13 @@ def flow_benchmark(
             say(f"{sample}: {size.events(sample)} events, {time.process_time() - start:.0f} CPU s")
     results = collected(folder)
     facts = {"cmlflow": __version__, "date": time.strftime("%Y-%m-%d"), "command": command}
-    out = {"format": FORMAT} | facts | {"samples": {}, "goals": goals(results)}
-    out["samples"] = {s: {k: v for k, v in found.items() if k not in ROWS} for s, found in results.items()}
+    samples_of = {s: {k: v for k, v in found.items() if k not in ROWS} for s, found in results.items()}
+    aims = goals(results)
+    out: dict[str, Any] = {"format": FORMAT} | facts | {"samples": samples_of, "goals": aims}
     write_json(folder / "results.json", out)
     with atomically(folder / "results.md") as path:
         path.write_text(markdown(out))
-    write_flow_report(folder / "report.html", results, out["goals"], facts)
+    write_flow_report(folder / "report.html", results, aims, facts)
     say(f"results.json, results.md and report.html written to {folder}")
     return out
 

@@ -188,7 +188,7 @@ def with_remnants(event: Event, share: Array) -> tuple[Array, NDArray[np.int64]]
 def with_momenta(event: Event, share: Array, track: NDArray[np.int64], scale: EnergyScale, vertex: Any) -> Candidates:
     """Candidates of shares and tracks, with energies as the models have them."""
     pdg_id, momentum = four_momenta(event, share, track, scale, vertex=vertex)
-    return Candidates(share, pdg_id, momentum, track)
+    return Candidates(share.astype(np.float32), pdg_id, momentum, track)
 
 
 def calibrated_truth(event: Event, scale: EnergyScale, vertex: Any) -> Any:

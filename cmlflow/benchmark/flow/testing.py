@@ -71,7 +71,8 @@ def measured(sample: str, events: Sequence[Event], systems: Systems, size: Size)
         for name in [PARAMETRIC, *(c for c in systems.candidates if not c.endswith(HARD))]
         if name not in (TRUTH, WITHIN)
     }
-    return finite(out)
+    kept: dict[str, Any] = finite(out)
+    return kept
 
 
 def compared(
@@ -118,7 +119,8 @@ def share_reliability(events: Sequence[Event], systems: Systems, name: str, n_bi
         energy = np.broadcast_to(event.energy.astype(np.float64), p.shape)
         use = (p > 0) | (t > 0)
         rows.append(np.stack([np.clip(p[use], 0, 1), t[use], energy[use]]))
-    return reliability(*np.concatenate(rows, axis=1), n_bins)
+    predicted, true, weight = np.concatenate(rows, axis=1)
+    return reliability(predicted, true, weight, n_bins)
 
 
 def _pairs(sample: str, events: Sequence[Event], systems: Systems, size: Size) -> list[dict[str, Any]]:
