@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momen
 from cmlflow.association.ownership import Ownership, assign_tracks
 from cmlflow.association.sharing import Sharing, fit_sharing, share_hits
 from cmlflow.event import Event
+
+Array = NDArray[np.float64]
 
 MODES = ("soft", "hard", "clusters")
 
@@ -93,7 +95,9 @@ class Associator:
     sharing : Sharing or None
         Found by `fit`.
     scale : EnergyScale or None
-        Found by `fit`.
+        Found by `fit` on true particles.
+    scales : dict of str to EnergyScale
+        Found by `fit` on the neutral candidates of each mode; `scale` serves where there were too few.
     """
 
     mode: str = "soft"
@@ -108,6 +112,7 @@ class Associator:
     vertex: str | tuple[float, float, float] = (0.0, 0.0, 0.0)
     sharing: Sharing | None = None
     scale: EnergyScale | None = None
+    scales: Mapping[str, EnergyScale] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -159,7 +164,17 @@ class Associator:
                 penalty=self.penalty,
                 vertex=self.vertex,
             )
-        return replace(self, sharing=sharing, scale=fit_energy_scale(events, vertex=self.vertex))
+        out = replace(self, sharing=sharing, scale=fit_energy_scale(events, vertex=self.vertex), scales={})
+        scales = {}
+        for mode in MODES if sharing is not None else (self.mode,):
+            same = replace(out, mode=mode)
+            shares = [same.candidate_shares(e, m) for e, m in zip(events, embedded, strict=True)]
+            neutral = [share[tracks:] for share, tracks in shares]
+            try:
+                scales[mode] = fit_energy_scale(events, neutral, vertex=self.vertex)
+            except ValueError:  # too few candidates: the scale of true particles has to do
+                continue
+        return replace(out, scales=scales)
 
     def predict(self, events: Iterable[Event], embedded: Iterable[Embedded]) -> list[Candidates]:
         """Candidates of every event.
@@ -179,6 +194,17 @@ class Associator:
         """
         if self.scale is None or (self.sharing is None and self.mode != "clusters"):
             raise RuntimeError("the associator has no energy scale or sharing yet: call fit, and use what it returns")
+        share, n_tracks = self.candidate_shares(event, embedded)
+        track = np.where(np.arange(len(share)) < n_tracks, np.arange(len(share)), -1).astype(np.int64)
+        scale = self.scales.get(self.mode, self.scale)
+        pdg_id, momentum = four_momenta(event, share, track, scale, vertex=self.vertex)
+        return Candidates(share.astype(np.float32), pdg_id, momentum, track)
+
+    def candidate_shares(self, event: Event, embedded: Embedded) -> tuple[Array, int]:
+        """Shares of the candidates of one event, shape (C, n_hits), and how many of them, the first ones, are tracks.
+
+        Needs the sharing, but no energy scale.
+        """
         owned = self.owned(event, embedded)
         n_tracks = owned.n_tracks
         if self.sharing is None or self.mode == "clusters":
@@ -191,10 +217,7 @@ class Associator:
             share = share[:-1]
         energy = share @ event.energy.astype(np.float64)
         keep = (np.arange(len(share)) < n_tracks) | ((energy >= self.least) & (energy > 0))
-        share = share[keep]
-        track = np.where(np.arange(len(share)) < n_tracks, np.arange(len(share)), -1).astype(np.int64)
-        pdg_id, momentum = four_momenta(event, share, track, self.scale, vertex=self.vertex)
-        return Candidates(share.astype(np.float32), pdg_id, momentum, track)
+        return share[keep], n_tracks
 
     def to_dict(self) -> dict[str, Any]:
         """Parameters and what was fitted, as numbers, lists, strings and None, for JSON."""
@@ -219,6 +242,7 @@ class Associator:
             values["sharing"] = Sharing.from_dict(values["sharing"])
         if values.get("scale") is not None:
             values["scale"] = EnergyScale.from_dict(values["scale"])
+        values["scales"] = {mode: EnergyScale.from_dict(s) for mode, s in values.get("scales", {}).items()}
         if not isinstance(values.get("vertex", ""), str):
             values["vertex"] = tuple(values["vertex"])
         return cls(**values)

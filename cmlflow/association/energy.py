@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -178,6 +178,7 @@ def four_momenta(
 
 def fit_energy_scale(
     events: Iterable[Event],
+    shares: Sequence[ArrayLike] | None = None,
     *,
     least: float = 0.3,
     ridge: float = 3.0,
@@ -194,8 +195,14 @@ def fit_energy_scale(
     ----------
     events : iterable of Event
         With truth.
+    shares : sequence of array_like of shape (C, n_hits), optional
+        Neutral candidates that were found in each event, to fit on these in place of the true particles. What is true
+        of one is then the energy of each neutral particle times the part of its visible energy that the candidate has;
+        its kind is that of the particle it has most of. In the end everything is scaled so that the energy of all
+        candidates together is the true one, those that hold little else than pieces of charged showers included.
     least : float
-        Particles with less energy in the hits, in their unit, take no part.
+        Particles or candidates with less energy in the hits, in their unit, take no part; of candidates neither do
+        those with less true energy [GeV].
     ridge : float
         In particles.
     vertex : array_like of shape (3,) or "tracks"
@@ -214,15 +221,19 @@ def fit_energy_scale(
     events = list(events)
     edges = layer_groups(events)
     rows: list[tuple[Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]] = []
-    for event in events:
+    for i, event in enumerate(events):
         share = particle_shares(event)
-        groups = group_energies(event, share, edges)
         energy = event.particles.energy.astype(np.float64)
-        use = (groups.sum(axis=1) >= least) & np.isfinite(energy) & (energy > 0)
         light = np.isin(np.abs(event.particles.pdg_id), ELECTROMAGNETIC)
         tracked = np.zeros(event.n_particles, np.bool_)
         if event.tracks is not None:
             tracked[event.tracks.particle[event.tracks.particle >= 0]] = True
+        if shares is not None:
+            found = np.asarray(shares[i], np.float64)
+            energy, light = _true_of(event, share[~tracked], energy[~tracked], light[~tracked], found)
+            share, tracked = found, np.zeros(len(found), np.bool_)
+        groups = group_energies(event, share, edges)
+        use = (groups.sum(axis=1) >= least) & np.isfinite(energy) & (energy > (0 if shares is None else least))
         shapes = shower_shapes(event, share, edges, vertex)
         rows.append((groups[use], shapes[use], energy[use], light[use], tracked[use]))
     if not rows:
@@ -246,7 +257,49 @@ def fit_energy_scale(
     else:
         constant = 50.0 if photon.sum() >= FEWEST or not hadron.sum() >= FEWEST else -50.0
         shape = (constant, *np.zeros(shapes.shape[1]).tolist())
-    return EnergyScale(edges, first[0], second[0], first[1], second[1], shape, _floats(centre), _floats(scale))
+    found_scale = EnergyScale(edges, first[0], second[0], first[1], second[1], shape, _floats(centre), _floats(scale))
+    return found_scale if shares is None else _closed(events, shares, found_scale, vertex)
+
+
+def _true_of(
+    event: Event, share: Array, energy: Array, light: NDArray[np.bool_], found: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """True energy that candidates hold, shape (C,), and whether most of it is electromagnetic.
+
+    Parameters
+    ----------
+    event : Event
+    share : ndarray of shape (P, n_hits)
+        Of the neutral particles.
+    energy, light : ndarray of shape (P,)
+        True energy [GeV], and whether their showers are electromagnetic.
+    found : ndarray of shape (C, n_hits)
+    """
+    if not len(share):
+        return np.zeros(len(found)), np.zeros(len(found), np.bool_)
+    deposit = share * event.energy
+    visible = deposit.sum(axis=1)
+    held = np.divide(found @ deposit.T, visible, out=np.zeros((len(found), len(share))), where=visible > 0)
+    held = held * np.nan_to_num(energy)
+    return held.sum(axis=1), light[held.argmax(axis=1)]
+
+
+def _closed(
+    events: Sequence[Event], shares: Sequence[ArrayLike], scale: EnergyScale, vertex: str | ArrayLike
+) -> EnergyScale:
+    """The same scale with both curves times one number, so that the sum over all candidates is the true one."""
+    true = predicted = 0.0
+    for event, found in zip(events, shares, strict=True):
+        rows = np.asarray(found, np.float64)
+        tracked = np.zeros(event.n_particles, np.bool_)
+        if event.tracks is not None:
+            tracked[event.tracks.particle[event.tracks.particle >= 0]] = True
+        visible = (particle_shares(event)[~tracked] * event.energy).sum(axis=1) > 0
+        true += float(np.nan_to_num(event.particles.energy.astype(np.float64)[~tracked][visible]).sum())
+        predicted += float(four_momenta(event, rows, np.full(len(rows), -1), scale, vertex=vertex)[1][:, 3].sum())
+    shift = float(np.log(true / predicted)) if true > 0 and predicted > 0 else 0.0
+    photon, hadron = ((c[0] + shift, *c[1:]) for c in (scale.photon_curve, scale.hadron_curve))
+    return replace(scale, photon_curve=photon, hadron_curve=hadron)
 
 
 def particle_shares(event: Event) -> Array:

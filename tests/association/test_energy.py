@@ -122,3 +122,24 @@ def test_one_kind_alone_and_too_few():
         fit_energy_scale(sample(0, 10))
     with pytest.raises(ValueError, match="no events"):
         fit_energy_scale([])
+
+
+def test_scale_of_candidates_closes_the_sum_of_energies():
+    from cmlflow.association.energy import _true_of
+
+    events = sample(3, 200)
+    rng = np.random.default_rng(0)
+    halves = []
+    for e in events:  # every particle in two candidates, and a third with a little of everything
+        share = particle_shares(e)
+        part = rng.uniform(0.3, 0.6, (len(share), 1))
+        rows = np.concatenate([share * part, share * (0.9 - part), np.full((1, e.n_hits), 0.1)])
+        halves.append(rows)
+        light = np.abs(e.particles.pdg_id) == 22
+        held, _ = _true_of(e, share, e.particles.energy.astype(float), light, rows)
+        np.testing.assert_allclose(held.sum(), e.particles.energy.sum(), rtol=1e-6)
+        np.testing.assert_allclose(held[0], part[0, 0] * e.particles.energy[0], rtol=1e-6)
+    scale = fit_energy_scale(events, halves)
+    found = [four_momenta(e, s, np.full(len(s), -1), scale)[1][:, 3].sum() for e, s in zip(events, halves, strict=True)]
+    np.testing.assert_allclose(sum(found), sum(float(e.particles.energy.sum()) for e in events), rtol=1e-9)
+    assert EnergyScale.from_dict(json.loads(json.dumps(scale.to_dict()))) == scale

@@ -133,7 +133,7 @@ def sums(sample, model):
 
 @pytest.fixture(scope="module")
 def rho():
-    return [list(cmlflow.simulate(name, n_events=60, seed=4)) for name in ("rho-tuning", "rho-test")]
+    return [list(cmlflow.simulate(name, n_events=150, seed=4)) for name in ("rho-tuning", "rho-test")]
 
 
 @pytest.mark.parametrize("simple", [True, False])

@@ -94,6 +94,7 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
     if sample == JETS:
         scale, vertex, source = energy_scale(models, size)
         out.chosen["scale"] = source
+        tuning = list(simulate(f"{JETS}-tuning", size.n_tuning, seed=TUNING_SEED))
         out.candidates[TRUTH] = [calibrated_truth(e, scale, vertex) for e in events]
     if sample not in GUNS:
         out.shares[ALWAYS_1] = [always(e, 1) for e in events]
@@ -105,12 +106,13 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
     if sample == JETS:
         found = [parametric_candidates(e) for e in events]
         out.shares[PARAMETRIC] = [f.share[f.track >= 0] for f in found]
+        own = scale_of(tuning, [with_remnants(e, nearest_track(e, radius=radius)) for e in tuning], scale, vertex)
         out.candidates[WITHIN] = [
-            with_momenta(e, *with_remnants(e, s), scale, vertex)
-            for e, s in zip(events, out.shares[WITHIN], strict=True)
+            with_momenta(e, *with_remnants(e, s), own, vertex) for e, s in zip(events, out.shares[WITHIN], strict=True)
         ]
+        own = scale_of(tuning, [(f.share, f.track) for f in map(parametric_candidates, tuning)], scale, vertex)
         out.candidates[PARAMETRIC] = [
-            with_momenta(e, f.share, f.track, scale, vertex) for e, f in zip(events, found, strict=True)
+            with_momenta(e, f.share, f.track, own, vertex) for e, f in zip(events, found, strict=True)
         ]
     else:
         out.shares[PARAMETRIC] = [parametric(e) for e in events]
@@ -119,9 +121,10 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
         for end, mode in (("", "soft"), (HARD, "hard")):
             out.candidates[name + end] = replace(flow.associator, mode=mode).predict(events, embedded)
     if sample == JETS and TRANSFER in models:
-        own = out.candidates[TRANSFER]
+        own = scale_of(tuning, [(c.share, c.track) for c in models[TRANSFER].predict(tuning)], scale, vertex)
         out.candidates[TRANSFER + SCALED] = [
-            with_momenta(e, c.share, c.track, scale, vertex) for e, c in zip(events, own, strict=True)
+            with_momenta(e, c.share, c.track, own, vertex)
+            for e, c in zip(events, out.candidates[TRANSFER], strict=True)
         ]
     for name, listed in out.candidates.items():
         out.shares.setdefault(name, [track_part(e, c) for e, c in zip(events, listed, strict=True)])
@@ -186,9 +189,30 @@ def with_remnants(event: Event, share: Array) -> tuple[Array, NDArray[np.int64]]
 
 
 def with_momenta(event: Event, share: Array, track: NDArray[np.int64], scale: EnergyScale, vertex: Any) -> Candidates:
-    """Candidates of shares and tracks, with energies as the models have them."""
+    """Candidates of shares and tracks, with energies of a scale."""
     pdg_id, momentum = four_momenta(event, share, track, scale, vertex=vertex)
     return Candidates(share.astype(np.float32), pdg_id, momentum, track)
+
+
+def scale_of(tuning: Sequence[Event], found: Sequence[tuple[Any, Any]], other: EnergyScale, vertex: Any) -> EnergyScale:
+    """Energy scale of a system, fitted on its neutral candidates of tuning events as models fit theirs.
+
+    Parameters
+    ----------
+    tuning : sequence of Event
+    found : sequence of (share, track)
+        Candidates of each event.
+    other : EnergyScale
+        Where there are too few of them.
+    vertex
+        As in `fit_energy_scale`.
+    """
+    try:
+        return fit_energy_scale(
+            tuning, [np.asarray(share)[np.asarray(track) < 0] for share, track in found], vertex=vertex
+        )
+    except ValueError:
+        return other
 
 
 def calibrated_truth(event: Event, scale: EnergyScale, vertex: Any) -> Any:
