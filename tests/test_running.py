@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmlflow import MetricClusterer, simulate
+from cmlflow import MetricClusterer, ParticleFlow, simulate
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
 from cmlflow.running import run_recipe
@@ -44,7 +44,8 @@ def test_best_from_recipe_to_folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["rho-supcon", "rho-oc", "jets-supcon"])
 def test_tracks_from_recipe_to_folder(tmp_path, name):
-    small = replace(recipe(name), n_events=4, n_validation=2, n_tuning=3)
+    grid = {"clue": {"link_distance": (0.5,)}, "condensation": {"threshold": (0.1,)}}
+    small = replace(recipe(name), n_events=4, n_validation=2, n_tuning=40, grids=grid)
     model = run_recipe(replace(small, readouts=small.readouts[:1]), tmp_path / "run", max_epochs=1)
     loaded = MetricClusterer.load(tmp_path / "run")
     assert loaded.tracks
@@ -53,6 +54,8 @@ def test_tracks_from_recipe_to_folder(tmp_path, name):
     for event, a, b in zip(events, loaded.embedded(events), model.embedded(events), strict=True):
         np.testing.assert_array_equal(a.labels, b.labels)
         assert (len(a.labels), len(a.track_labels)) == (event.n_hits, len(event.tracks))
+    for event, c in zip(events, ParticleFlow.load(tmp_path / "run").predict(events), strict=True):
+        assert c.track[: len(event.tracks)].tolist() == list(range(len(event.tracks)))
 
 
 def test_unknown_recipe():
