@@ -487,7 +487,7 @@ STRANGE = [
 
 @pytest.fixture(scope="module")
 def with_tracks():
-    settings = SMALL | {"max_epochs": 8, "learning_rate": 6e-3, "tracks": True}
+    settings = SMALL | {"max_epochs": 10, "learning_rate": 6e-3, "tracks": True, "scaling": "hgcal"}
     train, validation = blobs_with_tracks(12, seed=1), blobs_with_tracks(3, seed=2)
     models = {}
     for head, readout in (("supcon", "ward"), ("oc", "condensation")):

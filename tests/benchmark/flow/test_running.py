@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cmlflow import model_folder
 from cmlflow.benchmark.flow import running
 from cmlflow.benchmark.flow.page import write_flow_report
 from cmlflow.benchmark.flow.plan import ALWAYS_1, HARD, PARAMETRIC, SCALED, TRUTH, WITHIN, Size
@@ -21,6 +22,14 @@ ROOT = Path(__file__).parents[3]
 TINY = Size("tiny", 8, 6, 4, 20, 8)
 SHOWN = ["rho", "pi-gun-2-5", "jets"]
 FACTS = {"cmlflow": "0", "date": "2026-01-01", "command": "cmlflow benchmark flow"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_packaged(tmp_path_factory):
+    """Models are those the tests name, whatever comes with the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_folder, "PACKAGED", tmp_path_factory.mktemp("packaged"))
+        yield
 
 
 @pytest.fixture(scope="module")
