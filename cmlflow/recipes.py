@@ -192,7 +192,7 @@ def paper(kind: str, head: str) -> Recipe:
 def rho(head: str) -> Recipe:
     """Decays of charged rho mesons in the slab detector, hits and the track: 15,000 events in 15 epochs.
 
-    Events are small, 45 hits and one track: about 7 minutes on one core, two thirds of them for simulation.
+    Events are small, 45 hits and one track: 3 to 4 minutes on one core, and tuning.
     """
     return _flow("rho", head, n_events=1000, max_epochs=15)
 
@@ -208,7 +208,7 @@ def rhos(head: str) -> Recipe:
 def jets(head: str) -> Recipe:
     """Jets in the slab detector, hits and tracks: 15,000 events in 15 epochs.
 
-    In the mean 100 hits and 6 tracks of 11 particles: about 12 minutes on one core, more than half of it to simulate.
+    In the mean 100 hits and 6 tracks of 11 particles: 6 to 8 minutes on one core, and tuning.
     """
     return _flow("jets", head, n_events=1000, max_epochs=15)
 
@@ -216,7 +216,7 @@ def jets(head: str) -> Recipe:
 def pi_gun(head: str) -> Recipe:
     """A charged and a neutral pion on top of each other in the slab detector: 60,000 events in 60 epochs.
 
-    Of 2-5, 5-10, 10-15 or 15-20 GeV, in the mean 40 hits: about a quarter of an hour on one core.
+    Of 2-5, 5-10, 10-15 or 15-20 GeV, in the mean 40 hits: 12 minutes on one core, and tuning.
     """
     return replace(_flow("pi-guns", head, n_events=1000, max_epochs=60), name=f"pi-gun-{head}")
 
