@@ -186,10 +186,11 @@ def fit_energy_scale(
 ) -> EnergyScale:
     r"""Fit weights of layers, response curves and kinds on the true deposits of neutral particles.
 
-    For each kind the weights minimise :math:`\sum (\sum_g w_g E_g / E - 1)^2` over particles, with the true energy E,
-    plus `ridge` times the squared deviation of the weights from one common number. Then a and b of the curve are such
-    that :math:`E_{pred} / E - 1` is 0 on average and not correlated with :math:`\ln E`: relative least squares alone
-    comes out low, as the spread of the response counts as well as its mean.
+    For each kind the weights minimise :math:`\sum (\sum_g w_g E_g - E)^2 / E` over particles, with the true energy E,
+    as in a sampling calorimeter, whose variance grows with the energy; plus `ridge` times the squared deviation of the
+    weights from one common number. Then a and b of the curve are such that :math:`E_{pred} - E` is 0 on average and not
+    correlated with :math:`\ln S`. So what is predicted is the mean of what is true, which sums of candidates need: a
+    scale that is right on average for each *true* energy stretches the energies of poorly measured candidates.
 
     Parameters
     ----------
@@ -315,24 +316,24 @@ def _fit_kind(
     groups: Array, energy: Array, ridge: float
 ) -> tuple[tuple[float, ...], tuple[float, float, float, float]]:
     """Weights and curve of one kind, see `fit_energy_scale`."""
-    x = groups / energy[:, None]
-    total = x.sum(axis=1)
-    common = total.sum() / (total @ total)
+    root = np.sqrt(energy)
+    x = groups / root[:, None]
+    response = groups.sum(axis=1)
+    common = response.sum() / (response**2 / energy).sum()
     n = x.shape[1]
-    # Squared deviation in units of what a weight does: the ridge of a group counts as so many particles with all of
-    # their energy in it.
-    unit = ridge * np.eye(n) * total.mean() ** 2
-    weights = np.linalg.solve(x.T @ x + unit, x.T @ np.ones(len(x)) + unit @ np.full(n, common))
+    # Squared deviation in units of what a weight does: the ridge of a group counts as so many particles of the mean
+    # response with all of their energy in it.
+    unit = ridge * np.eye(n) * (response / root).mean() ** 2
+    weights = np.linalg.solve(x.T @ x + unit, x.T @ root + unit @ np.full(n, common))
     weights = np.maximum(weights, 0.05 * common)
     s = groups @ weights
     log = np.log(s)
     low, high = float(np.quantile(log, 0.01)), float(np.quantile(log, 0.99))
     v = np.column_stack([np.ones(len(s)), np.clip(log, low, high)])
     ab = np.zeros(2)
-    of_truth = np.column_stack([np.ones(len(s)), np.log(energy)])
-    for _ in range(50):  # Newton: the sum of (r - 1) (1, ln E) is 0, r = s / E exp(v ab)
-        r = s / energy * np.exp(np.clip(v @ ab, -5, 5))
-        step = np.linalg.lstsq((of_truth * r[:, None]).T @ v, of_truth.T @ (1 - r), rcond=None)[0]
+    for _ in range(50):  # Newton: the sum of (S exp(v ab) - E) v is 0
+        predicted = s * np.exp(np.clip(v @ ab, -5, 5))
+        step = np.linalg.lstsq((v * predicted[:, None]).T @ v, v.T @ (energy - predicted), rcond=None)[0]
         ab += np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-12:
             break
