@@ -57,16 +57,20 @@ def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
 @compiled(fastmath=FAST)
 def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
     """Maximum over each k rows of `value` (m * k, C) into `out` (m, C), its first position into `winner` (m, C)."""
+    best_j = np.empty(out.shape[1], np.int32)  # as wide as the values: bytes would keep the loop from vector instructions
     for i in range(out.shape[0]):
-        for c in range(out.shape[1]):
-            out[i, c] = value[i * k, c]
-            winner[i, c] = 0
+        best = out[i]
+        for c in range(len(best)):
+            best[c] = value[i * k, c]
+            best_j[c] = 0
         for j in range(1, k):
-            for c in range(out.shape[1]):
+            for c in range(len(best)):
                 x = value[i * k + j, c]
-                larger = x > out[i, c]
-                out[i, c] = x if larger else out[i, c]
-                winner[i, c] = np.uint8(j) if larger else winner[i, c]
+                larger = x > best[c]
+                best[c] = x if larger else best[c]
+                best_j[c] = np.int32(j) if larger else best_j[c]
+        for c in range(len(best)):
+            winner[i, c] = best_j[c]
 
 
 @compiled(fastmath=FAST)
