@@ -57,7 +57,9 @@ def fill_edges(u: Float, v: Float, neighbours: Int, edge: Float) -> None:
 @compiled(fastmath=FAST)
 def max_edges(value: Float, k: int, out: Float, winner: Byte) -> None:
     """Maximum over each k rows of `value` (m * k, C) into `out` (m, C), its first position into `winner` (m, C)."""
-    best_j = np.empty(out.shape[1], np.int32)  # as wide as the values: bytes would keep the loop from vector instructions
+    best_j = np.empty(
+        out.shape[1], np.int32
+    )  # as wide as the values: bytes would keep the loop from vector instructions
     for i in range(out.shape[0]):
         best = out[i]
         for c in range(len(best)):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cmlflow.benchmark import loops, rivals
-from cmlflow.benchmark.inputs import Inputs, event_of
+from cmlflow.benchmark.inputs import BEST_MODEL, MODEL, Inputs, event_of
 from cmlflow.graphs import knn
 from cmlflow.io import read, write
 from cmlflow.losses import condensation_loss as own_condensation
@@ -200,6 +200,17 @@ def inference(n: int, inputs: Inputs) -> Case:
             return rivals.density_full_matrix(textbook(x)["embedding"])
 
     return Case({"cmlflow": own, "textbook": rival}, cluster_difference, forward_flops(n))
+
+
+def best_inference(n: int, inputs: Inputs) -> Case:
+    """From an event to labels: the packaged `best` of electrons, and the paper's recipe."""
+    event = [inputs.event(n)]
+    best, paper = inputs.clusterer(BEST_MODEL), inputs.clusterer(MODEL)
+    candidates = {
+        "cmlflow": lambda: best.predict(event)[0],
+        "SupCon, density (another algorithm)": lambda: paper.predict(event)[0],
+    }
+    return Case(candidates, cluster_difference)
 
 
 def association(n: int, inputs: Inputs) -> Case:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,9 +17,13 @@ from cmlflow.network import Network, build_network
 from cmlflow.sampling import collate
 from cmlflow.simulation import SimulatedEvents
 
+if TYPE_CHECKING:
+    from cmlflow.clusterer import MetricClusterer
+
 SAMPLE = "paper-em-test"
 MODEL = "compact-em-supcon"
 OC_MODEL = "compact-em-oc"
+BEST_MODEL = "compact-em-best"
 HITS_PER_PARTICLE = 1600  # more than an electron of the sample leaves on average
 GAIN = 1.5
 
@@ -99,13 +103,17 @@ class Inputs:
 
     def condensation(self, n_hits: int) -> tuple[Tensor, Tensor]:
         """Beta (n_hits,) and coordinates (n_hits, 16) of the packaged OC model; of random weights if there is none."""
-        from cmlflow.clusterer import MetricClusterer
-
         packaged = OC_MODEL in packaged_models()
-        network = MetricClusterer.load(OC_MODEL).network_.to(self.device) if packaged else self.network("oc")
+        network = self.clusterer(OC_MODEL).network_.to(self.device) if packaged else self.network("oc")
         with torch.no_grad():
             out = network.eval()(self.tensors(n_hits)[0])
         return out["beta"], out["coordinates"].contiguous()
+
+    def clusterer(self, name: str) -> MetricClusterer:
+        """A packaged model, whole."""
+        from cmlflow.clusterer import MetricClusterer
+
+        return MetricClusterer.load(name, device=self.device)
 
     def edge_features(self, n_hits: int) -> Tensor:
         """What the trained network's last edge layer looks for neighbours in, shape (n_hits, 64)."""

@@ -92,6 +92,10 @@ ROWS: dict[str, Row] = {
         "inference, hits to clusters", cases.inference,
         (4000, 8000, 16000, 32000), (1000, 2000), (32000,), limits={"textbook": 8000}, agreement=_LABELS,
     ),
+    "best": Row(
+        "best of electrons, event to clusters", cases.best_inference,
+        (2000, 8000, 16000), (1000,), agreement=_LABELS,
+    ),
     "overlay": Row("overlay of showers", cases.overlay_showers, (5, 30), (5,), unit="particles", agreement=_FIGURES),
     "read-root": Row("reading ROOT", cases.read_root, (50,), (10,), unit="events", agreement=_FIGURES),
     "read-parquet": Row("reading Parquet", cases.read_parquet, (50,), (10,), unit="events", agreement=_FIGURES),

@@ -26,6 +26,7 @@ TARGETS: tuple[tuple[str, int, str | None, str, str, float], ...] = (
     ("association", 30000, "loops", "ratio", ">=", 100.0),
     ("embedding-metrics", 2000, "loops", "ratio", ">=", 100.0),
     ("inference", 32000, None, "exponent", "<=", 1.8),
+    ("best", 8000, "SupCon, density (another algorithm)", "ratio", ">=", 0.5),
 )
 
 

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 TINY = {"hits": 400, "particles": 3, "events": 3}
-ANOTHER_ALGORITHM = "hdbscan (another algorithm)"
+ANOTHER_ALGORITHM = "(another algorithm)"
 ROUNDING = {"step-supcon": 5e-3, "step-oc": 5e-3, "supcon": 1e-4, "condensation-loss": 1e-4, "overlay": 1e-6}
 
 
@@ -44,7 +44,7 @@ def test_rivals_agree(name, inputs):
     assert len(found["cmlflow"]["seconds"]) >= 1
     for rival in found["rivals"]:
         assert rival["ratio"]["low"] <= rival["ratio"]["median"] <= rival["ratio"]["high"]
-        if rival["name"] != ANOTHER_ALGORITHM:
+        if not rival["name"].endswith(ANOTHER_ALGORITHM):
             assert rival["difference"] <= ROUNDING.get(name, 1e-6), rival["name"]
 
 

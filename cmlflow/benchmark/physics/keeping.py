@@ -1,7 +1,8 @@
-"""Results that are kept: each in a JSON file with the settings it was made with."""
+"""Results that are kept: each in a JSON file, gzipped if its name says so, with the settings it was made with."""
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -53,18 +54,20 @@ def read_kept(path: Path) -> dict[str, Any]:
         Where it is not such a file.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        data = path.read_bytes()
+        found: dict[str, Any] = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
         found["settings"]
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile) as err:
         raise ValueError(f"{path}: not a kept result of this benchmark ({err!r})") from err
     return found
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all; gzipped, the same bytes every time, where its name ends with ``.gz``."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    data = (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode()
     with atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n")
+        temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def _difference(old: Any, new: Any, name: str = "") -> str:

@@ -25,6 +25,7 @@ from cmlflow.benchmark.physics.matrix import (
     datasets,
     plain,
     readouts_of,
+    recipe_of,
     sets_to_test,
 )
 from cmlflow.benchmark.physics.models import given_models, model_of
@@ -116,7 +117,10 @@ def physics_benchmark(
     given = given_models(models, how, matrix)
     say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
     for cell in matrix if run else []:
-        if train or cell in given or (folder / "models" / cell.name / "trained.json").exists():
+        here = cell in given or (folder / "models" / cell.name).exists()
+        if not here and not again and _finished(folder, how, cell):
+            say(f"{cell.name}: all kept, without its model")
+        elif train or cell in given or (folder / "models" / cell.name / "trained.json").exists():
             run_cell(cell, how, folder, given.get(cell), library=library, device=device, again=again, say=say)
     results = collected(folder, how, matrix)
     states = {c: _state(results, c) for c in matrix}
@@ -147,12 +151,12 @@ def run_cell(
     start = time.process_time()
     model, origin = model_of(cell, size, folder, given, library=library, device=device, again=again, verbose=False)
     home, readouts = folder / "cells" / cell.name, readouts_of(size, cell)
-    write_json(home / "model.json", {"settings": {"cell": plain(cell)}} | origin, indent=1)
+    write_json(home / "model.json", {"settings": _model_settings(size, cell)} | origin, indent=1)
     say(f"{cell.name}: model {origin['model']}, {_minutes(start)}")
     tuned(model, home / "tuned.json", cell, size, origin, library=library, again=again)
     say(f"{cell.name}: {len(readouts)} readouts tuned, {_minutes(start)}")
     for which in sets_to_test(size, cell.kind):
-        scored(model, home / f"{which.name}.json", which, readouts, origin, library=library, again=again)
+        scored(model, home / f"{which.name}.json.gz", which, readouts, origin, library=library, again=again)
         say(f"{cell.name}: tested on {which.name}, {_minutes(start)}")
 
 
@@ -169,11 +173,23 @@ def collected(folder: Path, size: Size, matrix: Sequence[Cell]) -> Results:
         if (home / "tuned.json").exists():
             tuning[cell] = read_kept(home / "tuned.json")
         for which in sets_to_test(size, cell.kind):
-            path = home / f"{which.name}.json"
+            path = home / f"{which.name}.json.gz"
             found = read_kept(path) if path.exists() else None
             if found and (found["settings"]["weights"], found["settings"]["n_events"]) == (weights, which.n_events):
                 tests.setdefault(cell, {})[which.name] = found
     return Results(size, matrix, tests, tuning, origins)
+
+
+def _finished(folder: Path, size: Size, cell: Cell) -> bool:
+    """Whether a cell is kept whole, by the recipe there is now: its model is not needed any more then."""
+    home = folder / "cells" / cell.name
+    if not (home / "model.json").exists() or read_kept(home / "model.json")["settings"] != _model_settings(size, cell):
+        return False
+    return len(collected(folder, size, [cell]).tests.get(cell, {})) == len(sets_to_test(size, cell.kind))
+
+
+def _model_settings(size: Size, cell: Cell) -> dict[str, Any]:
+    return {"cell": plain(cell), "recipe": plain(recipe_of(size, cell))}
 
 
 def figures_of(r: Results) -> list[dict[str, Any]]:

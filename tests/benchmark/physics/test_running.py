@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from cmlflow.benchmark.physics import models, running
 from cmlflow.benchmark.physics.figures import distribution_figure, energy_figure, number_figure
-from cmlflow.benchmark.physics.keeping import kept
+from cmlflow.benchmark.physics.keeping import kept, read_kept, write_json
 from cmlflow.benchmark.physics.matrix import SIZES, Cell
 from cmlflow.benchmark.physics.page import write_physics_report
 from cmlflow.benchmark.physics.running import figures_of, physics_benchmark
@@ -58,7 +60,7 @@ def test_results_hold_every_cell_and_figure(run):
 
 def test_a_second_run_repeats_nothing(run, monkeypatch):
     folder, found = run
-    before = {p: p.stat().st_mtime_ns for p in folder.glob("cells/*/*-0*.json")}
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("cells/*/*-0*.json.gz")}
     assert len(before) == 4
 
     def never(*_, **__):
@@ -75,8 +77,8 @@ def test_a_second_run_repeats_nothing(run, monkeypatch):
 
 def test_what_is_missing_is_made_and_nothing_else(run, monkeypatch):
     folder, found = run
-    lost = folder / "cells" / "em-oc-16d-seed1" / "em-02.json"
-    text = lost.read_text()
+    lost = folder / "cells" / "em-oc-16d-seed1" / "em-02.json.gz"
+    old = read_kept(lost)
     lost.unlink()
     part = physics_benchmark(folder, TINY, **ONE, run=False)
     assert [c["state"] for c in part["cells"]] == ["done", "partly run"]
@@ -89,13 +91,36 @@ def test_what_is_missing_is_made_and_nothing_else(run, monkeypatch):
     )
     assert physics_benchmark(folder, TINY, **ONE)["figures"] == found["figures"]
     assert made.count(False) == 1
-    old, new = json.loads(text), json.loads(lost.read_text())
-    assert old["readouts"] == new["readouts"]
+    assert read_kept(lost)["readouts"] == old["readouts"]
+
+
+def test_a_kept_cell_does_not_need_its_model(run, tmp_path, monkeypatch):
+    folder, found = run
+    copy = tmp_path / "checkout"
+    shutil.copytree(folder / "cells", copy / "cells")
+    monkeypatch.setattr(models, "run_recipe", None)
+    assert physics_benchmark(copy, TINY, **ONE)["figures"] == found["figures"]
+    assert not (copy / "models").exists()
+    with pytest.raises(TypeError):  # by another recipe: trained anew
+        physics_benchmark(copy, replace(TINY, training={"n_events": 4, "n_validation": 1}), **ONE)
+
+
+def test_gzipped_results_are_the_same_bytes_each_time(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.json.gz", tmp_path / "b.json.gz"
+    write_json(first, {"settings": 1})
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    write_json(second, {"settings": 1})
+    assert first.read_bytes() == second.read_bytes()
+    assert read_kept(second) == {"settings": 1}
+    first.write_bytes(first.read_bytes()[:10])
+    with pytest.raises(ValueError, match=r"a.json.gz: not a kept result"):
+        read_kept(first)
 
 
 def test_other_settings_are_noticed(run, tmp_path):
     folder, _ = run
-    with pytest.raises(ValueError, match=r"em-01.json was made with other settings \(n_events 2, now 3\).*--again"):
+    with pytest.raises(ValueError, match=r"em-01.json.gz was made with other settings \(n_events 2, now 3\).*--again"):
         physics_benchmark(folder, replace(TINY, events={1: 3, 2: 2}), **ONE)
     with pytest.raises(ValueError, match=r"recipe.json was made with other settings \(recipe.n_events 2, now 4\)"):
         physics_benchmark(folder, replace(TINY, training={"n_events": 4, "n_validation": 1}), **ONE)
