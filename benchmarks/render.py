@@ -1,66 +1,72 @@
-"""Put the tables of benchmarks/results/compact/scores.json into README.md and docs/results.md, and those of
-speed/speed.json, physics/results.json and flow/results.json into docs/speed.md, docs/physics.md and
-docs/particle-flow.md.
+"""Put the tables of benchmarks/results into README.md and docs: what stands between <!-- NAME --> and <!-- /NAME -->.
 
 python benchmarks/render.py
 """
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cmlflow.benchmark.flow.summary import markdown as flow_markdown
-from cmlflow.benchmark.multiplicity import markdown
-from cmlflow.benchmark.physics.summary import markdown as physics_markdown
-from cmlflow.benchmark.tables import markdown as speed_markdown
+from cmlflow.benchmark.flow.summary import markdown as flow_tables
+from cmlflow.benchmark.multiplicity import markdown as all_scores
+from cmlflow.benchmark.physics.summary import markdown as physics_tables
+from cmlflow.benchmark.tables import markdown as speed_table
 from cmlflow.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
-SCORES = ROOT / "benchmarks" / "results" / "compact" / "scores.json"
-BLOCK = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)
-SPEED = ROOT / "benchmarks" / "results" / "speed" / "speed.json"
-SPEED_BLOCK = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
-PHYSICS = ROOT / "benchmarks" / "results" / "physics" / "results.json"
-PHYSICS_BLOCK = re.compile(r"(?<=<!-- physics -->\n).*?(?=<!-- /physics -->)", re.DOTALL)
-FLOW = ROOT / "benchmarks" / "results" / "flow" / "results.json"
-FLOW_BLOCK = re.compile(r"(?<=<!-- flow -->\n).*?(?=<!-- /flow -->)", re.DOTALL)
+RESULTS = ROOT / "benchmarks" / "results"
 NO_RUN_YET = "The full run is still to be made.\n"
-NONE_YET = "The benchmark of the packaged models has not been run yet.\n"
 
 
-def tables() -> dict[Path, str]:
-    """What belongs between the marks of each document."""
-    rows = json.loads(SCORES.read_text()) if SCORES.exists() else []
+def scores_in_short(rows: list[dict[str, Any]]) -> str:
+    """Efficiency, purity and ratio of every model with its own readout, a line each, without intervals."""
     own = [r for r in rows if r["readout"] == recipe(r["model"]).readouts[0]]
-    shown = {ROOT / "README.md": own, ROOT / "docs" / "results.md": rows}
-    return {path: f"\n{markdown(chosen)}\n" if rows else NONE_YET for path, chosen in shown.items()}
+    numbers = sorted({r["particles"] for r in own})
+    lines = ["| model | readout | " + " | ".join(f"{n} particles" for n in numbers) + " |"]
+    lines.append("|---|---|" + "---|" * len(numbers))
+    for model in dict.fromkeys(r["model"] for r in own):
+        by_number = {r["particles"]: r for r in own if r["model"] == model}
+        cells = [" / ".join(f"{by_number[n][f][0]:.2f}" for f in ("efficiency", "purity", "ratio")) for n in numbers]
+        lines.append(f"| {model} | {by_number[numbers[0]]['readout']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
-def speed_table() -> str:
-    """What belongs between the marks of docs/speed.md."""
-    return f"\n{speed_markdown(json.loads(SPEED.read_text()))}\n" if SPEED.exists() else NO_RUN_YET
+@dataclass(frozen=True)
+class Block:
+    """A part of a page that is made of results."""
+
+    page: Path
+    results: Path
+    make: Callable[[Any], str]
+
+    def wanted(self) -> str:
+        """What belongs there."""
+        return f"\n{self.make(json.loads(self.results.read_text()))}\n" if self.results.exists() else NO_RUN_YET
 
 
-def physics_tables() -> str:
-    """What belongs between the marks of docs/physics.md."""
-    return f"\n{physics_markdown(json.loads(PHYSICS.read_text()))}\n" if PHYSICS.exists() else NO_RUN_YET
+BLOCKS = {
+    "scores-in-short": Block(ROOT / "README.md", RESULTS / "compact" / "scores.json", scores_in_short),
+    "scores": Block(ROOT / "docs" / "results.md", RESULTS / "compact" / "scores.json", all_scores),
+    "speed": Block(ROOT / "docs" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
+    "physics": Block(ROOT / "docs" / "physics.md", RESULTS / "physics" / "results.json", physics_tables),
+    "physics-mixed": Block(ROOT / "docs" / "physics.md", RESULTS / "physics-mixed" / "results.json", physics_tables),
+    "flow": Block(ROOT / "docs" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_tables),
+}
 
 
-def flow_tables() -> str:
-    """What belongs between the marks of docs/particle-flow.md."""
-    return f"\n{flow_markdown(json.loads(FLOW.read_text()))}\n" if FLOW.exists() else NO_RUN_YET
+def pattern(name: str) -> re.Pattern[str]:
+    """Matches what stands between the marks of a block."""
+    return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the documents."""
-    page = ROOT / "docs" / "particle-flow.md"
-    page.write_text(FLOW_BLOCK.sub(lambda _: flow_tables(), page.read_text(), count=1))
-    page = ROOT / "docs" / "physics.md"
-    page.write_text(PHYSICS_BLOCK.sub(lambda _: physics_tables(), page.read_text(), count=1))
-    page = ROOT / "docs" / "speed.md"
-    page.write_text(SPEED_BLOCK.sub(lambda _: speed_table(), page.read_text(), count=1))
-    for path, table in tables().items():
-        path.write_text(BLOCK.sub(lambda _, table=table: table, path.read_text(), count=1))
+    """Rewrite the pages."""
+    for name, block in BLOCKS.items():
+        wanted = block.wanted()
+        block.page.write_text(pattern(name).sub(lambda _, text=wanted: text, block.page.read_text(), count=1))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.files import PathLike, atomically, existing, paired
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
+from cmlflow.io.units import MIP_MEV, mev_per_unit
 
 TREE = "HGCALTBout"
 DETECTOR = "cmlflow_detector"
-MIP_MEV = 0.08925
 REQUIRED = ("hit_x", "hit_y", "hit_z", "hit_Edep", "hit_layer", "hit_showerid")
 OPTIONAL = ("hit_purity", "hit_detector", "hit_trackid")
 PRIMARIES = ("PrimaryEnergies", "PrimaryPDGIDs")
@@ -62,7 +62,8 @@ class HgcaltbEvents(BlockEvents):
 
     Notes
     -----
-    Energies are converted to MIP (0.08925 MeV) and GeV. A cell of merged steps lies at (round(x), round(y)), in z at
+    Energies are converted to GeV, those of hits to MIP (0.08925 MeV), unless the file is one of `write_hgcaltb` and its
+    detector has none. A cell of merged steps lies at (round(x), round(y)), in z at
     the middle of the range that the steps of its layer cover in the first 50 events of the file. Layers keep their
     numbers, unless those of one detector (`hit_detector`: 0 CE-E, 1 CE-H, 2 AHCAL) overlap those of the one before:
     then they follow after it. Shower numbers become 0..P-1 in each event, P being the number of primaries; numbers
@@ -89,10 +90,11 @@ class HgcaltbEvents(BlockEvents):
         if threshold is not None and not threshold >= 0:
             raise ValueError(f"threshold is {threshold} MIP, expected 0 or above")
         self._asked: tuple[Variant | None, Order] = (variant, primary_order)
-        self._threshold, self._named = threshold, detector
+        self._threshold = threshold
         with open_root(self.path) as file:
-            if detector is None and DETECTOR in file:  # only in files of our own
-                self._named = str(file[DETECTOR])
+            own = str(file[DETECTOR]) if DETECTOR in file else None  # only in files of our own
+        self._named = own if detector is None else detector
+        self._mev = mev_per_unit(own, unnamed=MIP_MEV)
         tree = self._handle
         self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES) if b in tree]
         self._edges = entry_edges(tree, self._branches, step_size)
@@ -153,7 +155,7 @@ class HgcaltbEvents(BlockEvents):
         threshold = (0.5 if steps else 0.0) if self._threshold is None else self._threshold
         if steps:
             return _from_steps(hits, layer, shower, plan, threshold, given)
-        energy = hits["hit_Edep"] / MIP_MEV
+        energy = hits["hit_Edep"] / self._mev
         keep = energy >= threshold
         position = np.stack([hits[f"hit_{a}"] for a in "xyz"], axis=1)[keep]
         purity = np.asarray(hits["hit_purity"])[keep] if "hit_purity" in hits else None
@@ -220,8 +222,9 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
 
     The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks and
-    directions are lost. Energies are converted from MIP and GeV to MeV; reading gives back the same float32 values. The
-    name of the detector is kept beside the tree where all events have the same.
+    directions are lost. Energies are converted to MeV, those of hits from MIP, or from GeV where the events name a
+    detector that does not begin with ``hgcal``; reading gives back the same float32 values. The name of the detector is
+    kept beside the tree where all events have the same.
 
     Parameters
     ----------
@@ -237,7 +240,8 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     OSError
         Names the file; for example on a full disk.
     ValueError, TypeError
-        Where labels do not fit the events, or something is not an `Event`.
+        Where labels do not fit the events, there are several detectors and not all in MIP, or something is not an
+        `Event`.
     """
     kinds = {f"{a}": "f8" for a in ("x", "y", "z", "Edep")} | {"layer": "i4", "showerid": "i4", "purity": "f8"}
     if labels is not None:
@@ -245,22 +249,26 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
         rows: list[dict[str, NDArray[Any]]] = []
         tree = file.mktree(TREE, _basket(rows, kinds), title="events of cmlflow, merged cells")
-        detectors: set[str] = set()
+        detectors: dict[str, float] = {}
         for _, event, row in paired(events, labels):
-            rows.append(_merged_row(event, row))
-            detectors.add(event.detector or "")
+            unit = mev_per_unit(event.detector, unnamed=MIP_MEV)
+            detectors[event.detector or ""] = unit
+            if len(detectors) > 1 and set(detectors.values()) != {MIP_MEV}:
+                names = ", ".join(repr(name) for name in detectors)
+                raise ValueError(f"events of several detectors ({names}), not all in MIP: write a file for each")
+            rows.append(_merged_row(event, row, unit))
             if len(rows) >= EVENTS_PER_BASKET:
                 tree.extend(_basket(rows, kinds))
                 rows = []
         if rows:
             tree.extend(_basket(rows, kinds))
         if len(detectors) == 1:
-            file[DETECTOR] = detectors.pop()
+            file[DETECTOR] = next(iter(detectors))
 
 
-def _merged_row(event: Event, labels: IntArray | None) -> dict[str, NDArray[Any]]:
+def _merged_row(event: Event, labels: IntArray | None, mev: float) -> dict[str, NDArray[Any]]:
     x, y, z = event.position.T
-    hits = {"x": x, "y": y, "z": z, "Edep": event.energy.astype(np.float64) * MIP_MEV, "layer": event.layer}
+    hits = {"x": x, "y": y, "z": z, "Edep": event.energy.astype(np.float64) * mev, "layer": event.layer}
     hits |= {"showerid": event.particle_id, "purity": event.purity}
     if labels is not None:
         hits["cluster"] = labels

@@ -17,8 +17,8 @@ from cmlflow.io.extrapolations import layer_branches, layer_names, track_columns
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.geometry import EVENTS, GEOMETRY, NOTE
 from cmlflow.io.topoclusters import Fractions, assigned
+from cmlflow.io.units import mev_per_unit
 
-MIP_GEV = 0.08925e-3
 EVENTS_PER_BASKET = 256
 CELL = np.dtype([("cell", "i8"), ("layer", "i4"), ("x", "f4"), ("y", "f4"), ("z", "f4")])
 
@@ -112,7 +112,7 @@ class _Writer:
 
     def _flush(self) -> None:
         if self._tree is None:
-            own = MIP_GEV if (self._detector or "").startswith("hgcal") else 1.0
+            own = mev_per_unit(self._detector, unnamed=1000.0) / 1000
             self._unit = own if self._asked is None else self._asked
             tracks = [event.tracks for event, *_ in self._kept]
             counts = [0 if t is None or t.crossing is None else t.crossing.shape[1] for t in tracks]

@@ -1,12 +1,15 @@
-"""Loss of the parts of each hit's energy that are charged, neutral and noise."""
+"""Losses of the parts of each hit's energy that are charged, neutral and noise: hit by hit, and their sums."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cmlflow.losses.labels import Array, as_given, tensor
+
+SOFTENING = 0.03
 
 
 def origin_loss(scores: Array, parts: Array, weight: Array) -> Array:
@@ -34,13 +37,44 @@ def origin_loss(scores: Array, parts: Array, weight: Array) -> Array:
     ----------
     The energy weight is that of F. A. Di Bello et al., arXiv:2003.08863, section 4, there with squared differences.
     """
+    s, f, w = _checked(scores, parts, weight)
+    each = -(f * functional.log_softmax(s, 1)).sum(1)
+    loss: Tensor = (w * each).sum() / w.sum().clamp(min=1e-12)
+    return as_given(loss, scores) if isinstance(scores, np.ndarray) else loss
+
+
+def balance_loss(scores: Array, parts: Array, weight: Array, softening: float = SOFTENING) -> Array:
+    r"""How far the energies of an event, summed over its hits, are from the true ones.
+
+    .. math:: L = \sqrt{\sum_o r_o^2 + s^2} - s, \qquad r_o = \sum_i E_i (p_{io} - f_{io}) \Big/ \sum_i E_i
+
+    `origin_loss` takes every hit for itself; but neutral energy is a sum over the hits of an event, in which errors
+    that hits have in common add up. Linear in large errors, so that few events with hopeless ones do not rule.
+
+    Parameters
+    ----------
+    scores, parts, weight
+        As in `origin_loss`, of one event.
+    softening : float
+        s, the error from which the loss is linear.
+
+    Returns
+    -------
+    Tensor or ndarray
+        A number; 0 where no part is known.
+    """
+    s, f, w = _checked(scores, parts, weight)
+    off = (w[:, None] * (torch.softmax(s, 1) - f)).sum(0) / w.sum().clamp(min=1e-12)
+    loss: Tensor = (off.square().sum() + softening**2).sqrt() - softening
+    return as_given(loss, scores) if isinstance(scores, np.ndarray) else loss
+
+
+def _checked(scores: Array, parts: Array, weight: Array) -> tuple[Tensor, Tensor, Tensor]:
+    """As tensors, with weights of 0 where the parts are not known."""
     s, f, w = tensor(scores).float(), tensor(parts), tensor(weight)
     if s.shape != f.shape or s.ndim != 2 or w.shape != s.shape[:1]:
         raise ValueError(
             f"scores {tuple(s.shape)}, parts {tuple(f.shape)}, weight {tuple(w.shape)}: expected (N, O), (N, O), (N,)"
         )
     f = f.to(s)
-    w = w.to(s) * f.sum(1)
-    each = -(f * functional.log_softmax(s, 1)).sum(1)
-    loss: Tensor = (w * each).sum() / w.sum().clamp(min=1e-12)
-    return as_given(loss, scores) if isinstance(scores, np.ndarray) else loss
+    return s, f, w.to(s) * f.sum(1)

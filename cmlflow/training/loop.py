@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from cmlflow.event import Event
 from cmlflow.losses import Loss
-from cmlflow.losses.origin import origin_loss
+from cmlflow.losses.origin import balance_loss, origin_loss
 from cmlflow.sampling import collate, grid_symmetry, n_points, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
@@ -25,6 +27,8 @@ from cmlflow.training.log import Log
 from cmlflow.training.parallel import Workers
 
 CHECKPOINT = "checkpoint.pt"
+ORIGIN, BALANCE = 3.0, 6.0
+"""Weights of the losses of the origin head, where there is one, beside the loss of the embedding."""
 
 
 @dataclass
@@ -159,6 +163,7 @@ class _Run:
         self.history = History()
         self.best = _copy(network.state_dict())
         self._epoch_order: tuple[int, np.ndarray] | None = None
+        self.sample = _fingerprint(events)
 
     def finished(self) -> bool:
         records, config = self.history.records, self.config
@@ -206,7 +211,8 @@ class _Run:
             record["score"] = value = float(self.score(self.network))
         record["seconds"] = round(self.seconds, 2)
         self.history.records.append(record)
-        if value < self.history.best_score or not self.history.best_epoch:  # a first score may be inf or nan
+        value = float("inf") if np.isnan(value) else value
+        if value < self.history.best_score or not self.history.best_epoch:  # a first score may be inf
             self.history.best_epoch, self.history.best_score = number, value
             self.best = _copy(self.network.state_dict())
         self.sums, self.seconds = {}, 0.0
@@ -217,6 +223,8 @@ class _Run:
             "config": dataclasses.asdict(self.config),
             "loss": _name(self.loss),
             "events": len(self.events),
+            "sample": self.sample,
+            "architecture": repr(self.network),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -229,15 +237,19 @@ class _Run:
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         own = self.state()
-        state.setdefault("loss", own["loss"])  # not in the checkpoints of the first days
+        for name in ("loss", "sample", "architecture"):  # not in older checkpoints
+            state.setdefault(name, own[name])
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
-        wanted, found = (s["config"] | {"loss": s["loss"], "events": s["events"]} for s in (own, state))
+        names = ("loss", "events", "sample")
+        wanted, found = (s["config"] | {name: s[name] for name in names} for s in (own, state))
         changed = [f"{k} was {found.get(k)}, is {wanted[k]}" for k in wanted if found.get(k) != wanted[k]]
         if changed:
             raise ValueError(f"{path}: belongs to another run ({'; '.join(changed)}); use another folder or delete it")
         try:
             self.network.load_state_dict(state["network"])
+            if state["architecture"] != own["architecture"]:
+                raise RuntimeError(_first_difference(state["architecture"], own["architecture"]))
         except RuntimeError as err:
             raise ValueError(f"{path}: belongs to another network ({err})") from err
         self.optimizer.load_state_dict(state["optimizer"])
@@ -286,12 +298,15 @@ class _Run:
             one = {name: value[a:b].float() for name, value in output.items()}
             terms = self.loss(one, batch.particle_id[a:b], batch.weight[a:b])
             if "origin" in one:
-                terms = terms | {"origin": origin_loss(one["origin"], batch.origin[a:b], batch.weight[a:b])}
+                given = one["origin"], batch.origin[a:b], batch.weight[a:b]
+                terms = terms | {"origin": ORIGIN * origin_loss(*given), "balance": BALANCE * balance_loss(*given)}
             for name, value in terms.items():
                 if not bool(torch.isfinite(value)):
+                    epoch = self.step // self.steps_per_epoch + 1
+                    which = "an event" if event.number is None else f"event {event.number}"
                     raise FloatingPointError(
-                        f"loss {name} is {value.item()} in step {self.step} for event {event.number} ({event.n_hits} "
-                        "hits); a smaller learning_rate or gradient_clip=1 usually helps"
+                        f"loss {name} is {value.item()} in epoch {epoch}, step {self.step}, for {which} "
+                        f"({event.n_hits} hits); a smaller learning_rate or gradient_clip=1 usually helps"
                     )
                 sums[name] = sums.get(name, 0.0) + value
         return sums
@@ -320,6 +335,23 @@ def _name(loss: Loss) -> str:
     """Tells losses apart, the same in every process."""
     text = repr(loss)
     return type(loss).__name__ if " at 0x" in text else text
+
+
+def _fingerprint(events: Sequence[Event]) -> str:
+    """Tells training samples apart, by where the hits of the first and the last event are, and whose they are."""
+    if hasattr(events, "set_epoch"):
+        events.set_epoch(0)
+    digest = hashlib.sha256()
+    for event in (events[0], events[len(events) - 1]):
+        where = np.rint(event.position * 10).astype(np.int64)  # [mm]: what other machines round in the same way
+        for values in (where, event.layer, event.particle_id):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _first_difference(old: str, new: str) -> str:
+    pairs = zip_longest(old.splitlines(), new.splitlines(), fillvalue="nothing")
+    return next(f"{a.strip()} was there, now {b.strip()}" for a, b in pairs if a != b)
 
 
 def _seed(*numbers: int) -> int:

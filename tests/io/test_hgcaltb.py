@@ -166,6 +166,26 @@ shapes = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(("detector", "mev"), [("hgcal", MIP), (None, MIP), ("slab-hg", 1000.0)])
+def test_energies_are_mev_in_the_file_and_what_they_were_after(tmp_path, detector, mev):
+    energy = np.array([2.5, 0.25], np.float32)
+    event = Event([[0, 0, 320], [1, 0, 320]], energy, [1, 1], [0, 0], detector=detector)
+    write([event], tmp_path / "a.root")
+    with uproot.open(tmp_path / "a.root") as file:
+        np.testing.assert_allclose(file["HGCALTBout"]["hit_Edep"].array()[0], energy * mev, rtol=1e-6)
+    (back,) = read(tmp_path / "a.root", format="hgcaltb")
+    np.testing.assert_array_equal(back.energy, energy)
+    (renamed,) = HgcaltbEvents(tmp_path / "a.root", detector="another")
+    np.testing.assert_array_equal(renamed.energy, energy)
+
+
+def test_a_file_has_one_unit(tmp_path):
+    events = [Event([[0, 0, 320]], [1.0], [1], [0], detector=name) for name in ("hgcal", "slab-hg")]
+    with pytest.raises(ValueError, match=r"several detectors \('hgcal', 'slab-hg'\), not all in MIP"):
+        write(events, tmp_path / "a.root")
+    assert not list(tmp_path.iterdir())
+
+
 @given(st.lists(shapes, max_size=5))
 @settings(max_examples=10, deadline=None)
 def test_merged_round_trip(make_event, assert_equal, drawn):
@@ -325,7 +345,7 @@ def test_opening_reads_no_event(tmp_path, running, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("names", "want"), [(["slab"], "slab"), ([None, None], None), (["slab", "hgcal"], "hgcal"), ([], "hgcal")]
+    ("names", "want"), [(["slab"], "slab"), ([None, None], None), (["hgcal-a", "hgcal"], "hgcal"), ([], "hgcal")]
 )
 def test_detector(tmp_path, make_event, names, want):
     write([make_event(i, 2, 1, detector=name) for i, name in enumerate(names)], tmp_path / "a.root")

@@ -137,6 +137,9 @@ def test_scores_that_say_nothing_keep_a_trained_network(make_events, make_networ
     network, start = make_network(), weights(make_network())
     history = train(network, SupCon(), make_events(4), config=TrainingConfig(**QUICK), score=lambda _: score)
     assert history.best_epoch == 1
+    later = iter([score, 2.0, score])
+    config = TrainingConfig(**QUICK | {"max_epochs": 3})
+    assert train(make_network(), SupCon(), make_events(4), config=config, score=lambda _: next(later)).best_epoch == 2
     assert any(not torch.equal(start[name], value) for name, value in weights(network).items())
 
 
@@ -212,7 +215,7 @@ def test_samples_that_change_with_the_epoch_are_told(make_events, make_network):
             told.append(epoch)
 
     train(make_network(), SupCon(), Fresh(make_events(4)), config=TrainingConfig(max_epochs=3, batch_size=2))
-    assert told == [0, 1, 2]
+    assert list(dict.fromkeys(told)) == [0, 1, 2]
 
 
 def test_empty_unlabelled_and_one_hit_events(make_events, make_network):
@@ -237,7 +240,9 @@ def test_a_loss_that_is_not_finite_names_the_event(make_events, make_network):
 
     events = [e for e in make_events(3) if (e.particle_id >= 0).sum() != 31]
     bad = Event(np.zeros((31, 3)), np.ones(31), particle_id=np.zeros(31, int), number=77)
-    with pytest.raises(FloatingPointError, match=r"loss function is nan in step \d for event 77 \(31 hits\)"):
+    with pytest.raises(
+        FloatingPointError, match=r"loss function is nan in epoch \d, step \d, for event 77 \(31 hits\)"
+    ):
         train(make_network(), MetricLearning(broken), [*events, bad], config=TrainingConfig(max_epochs=1, batch_size=1))
 
 
@@ -245,7 +250,7 @@ def test_diverged_weights_name_the_event(make_events, make_network):
     network = make_network()
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="loss supcon is nan in step 0 for event"):
+    with pytest.raises(FloatingPointError, match="loss supcon is nan in epoch 1, step 0, for event"):
         train(network, SupCon(), make_events(3, n_hits=300), config=TrainingConfig(max_epochs=1))
 
 

@@ -108,6 +108,13 @@ def test_another_sample_or_network(make_events, make_network, tmp_path):
     train(make_network(), SupCon(), make_events(4), config=config, folder=tmp_path)
     with pytest.raises(ValueError, match="events was 4, is 5"):
         train(make_network(), SupCon(), make_events(5), config=config, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"another run \(sample was [0-9a-f]+, is [0-9a-f]+\)"):
+        train(make_network(), SupCon(), make_events(5)[1:], config=config, folder=tmp_path)
+    other = make_network()
+    for layer in other.backbone.layers:
+        layer.k += 1  # no weight tells
+    with pytest.raises(ValueError, match=r"belongs to another network \(k=4 was there, now k=5\)"):
+        train(other, SupCon(), make_events(4), config=config, folder=tmp_path)
     with pytest.raises(ValueError, match="belongs to another network"):
         train(make_network("oc"), SupCon(), make_events(4), config=config, folder=tmp_path)
 

@@ -1,6 +1,5 @@
 """The whole benchmark at its smallest: run, kept, gone on with, reported."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -174,15 +173,3 @@ def test_command_line_and_script(tmp_path, model, capsys):
     assert "models: 'rho=x' is not NAME=FOLDER" in capsys.readouterr().err
     script = [sys.executable, str(ROOT / "benchmarks" / "flow.py"), "--help"]
     assert "particle flow on test samples" in " ".join(subprocess.check_output(script, text=True).split()).lower()
-
-
-def test_tables_in_the_documents_are_those_of_the_results(run, tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("render", ROOT / "benchmarks" / "render.py")
-    render = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(render)
-    page = (ROOT / "docs" / "particle-flow.md").read_text()
-    assert render.FLOW_BLOCK.search(page).group() == render.flow_tables()
-    monkeypatch.setattr(render, "FLOW", run[0] / "results.json")
-    assert "| rho-supcon: energy-weighted F1 ≥ 0.92 |" in render.flow_tables()
-    monkeypatch.setattr(render, "FLOW", tmp_path / "absent.json")
-    assert render.flow_tables() == render.NO_RUN_YET

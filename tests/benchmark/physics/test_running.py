@@ -1,6 +1,5 @@
 """The whole benchmark at its smallest: trained, tuned, tested, kept, gone on with, reported."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -24,14 +23,6 @@ ROOT = Path(__file__).parents[3]
 TINY = replace(SIZES["quick"], events={1: 2, 2: 2}, n_tuning=1, n_spectrum=2, bootstrap=20)
 TINY = replace(TINY, training={"n_events": 2, "n_validation": 1})
 ONE = {"kinds": ["em"], "systems": ["supcon", "oc"], "dims": [16], "seeds": [1], "verbose": False}
-
-
-def render():
-    """The script that puts results into the documents."""
-    spec = importlib.util.spec_from_file_location("render", ROOT / "benchmarks" / "render.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -211,16 +202,6 @@ def test_summary_has_a_row_for_each_score_and_claim(run):
     assert table == [
         "| Higher purity in high-multiplicity events (abstract; V.2, Figure 3; VI) |" + " not run |" * 4 + "  |"
     ]
-
-
-def test_page_shows_the_results_on_file():
-    module = render()
-    page = (ROOT / "docs" / "physics.md").read_text()
-    assert module.PHYSICS_BLOCK.search(page).group() == module.physics_tables(), "run benchmarks/render.py"
-    if module.PHYSICS.exists():
-        found = json.loads(module.PHYSICS.read_text())
-        assert found["size"]["name"] == "compact"
-        assert (module.PHYSICS.parent / "results.md").read_text() == module.physics_markdown(found)
 
 
 def test_the_script_is_the_command():
