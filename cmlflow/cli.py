@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,13 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
+    for name in ("particles", "library") if options.geant4 else ("energy", "detector"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name} goes {'with a sample, not with' if options.geant4 else 'with'} --geant4")
     if options.geant4:
         from cmlflow.simulation.geant4 import simulate_showers
 
-        low, high = options.energy
+        low, high = options.energy or (10.0, 200.0)
         energy = (float(low), float(high))
         with _progress(total=options.events, unit="shower") as bar:
             simulate_showers(
@@ -56,7 +59,7 @@ def _simulate(options: argparse.Namespace) -> None:
                 options.output,
                 seed=options.seed,
                 energy_range=energy,
-                detector=options.detector,
+                detector=options.detector or "hgcal",
                 progress=lambda done, _: bar.update(done - bar.n),
             )
         print(f"{options.events} showers of {options.sample} written to {options.output}")
@@ -85,6 +88,8 @@ def _train(options: argparse.Namespace) -> None:
             chosen, options.output, library=options.library, verbose=True, tensorboard=options.tensorboard, **changes
         )
     elif Path(options.source).is_file():
+        if options.library:
+            raise ValueError("--library goes with a recipe, which simulates its events")
         from cmlflow.clusterer import MetricClusterer
         from cmlflow.io import read
 
@@ -106,14 +111,17 @@ def _train(options: argparse.Namespace) -> None:
 def _tune(options: argparse.Namespace) -> None:
     from cmlflow.clusterer import MetricClusterer
     from cmlflow.io import read
+    from cmlflow.particle_flow import ParticleFlow, is_particle_flow
 
-    model = MetricClusterer.load(options.model, verbose=True)
-    found = model.tune(read(options.events), readouts=options.readout or [model.readout], preset=options.preset)
+    events = read(options.events)
+    flow = ParticleFlow.load(options.model, verbose=True) if is_particle_flow(options.model) else None
+    model = MetricClusterer.load(options.model, verbose=True) if flow is None else flow.clusterer
+    found = model.tune(events, readouts=options.readout or [model.readout], preset=options.preset)
     for name, tuning in found.items():
         chosen = next(row for row in tuning.table if tuning.best.items() <= row.items())
         scores = ", ".join(f"{figure} {chosen[figure]:.3f}" for figure in ("efficiency", "purity", "ratio"))
         print(f"{name}: {tuning.best} ({scores})")
-    model.save(options.output)
+    (model if flow is None else flow.fit(events)).save(options.output)
     print(f"model written to {options.output}")
 
 
@@ -151,7 +159,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _benchmark(options: argparse.Namespace) -> None:
     from cmlflow.benchmark.multiplicity import multiplicity_benchmark
 
-    multiplicity_benchmark(options.models, options.output, options.events, options.particles, options.seed)
+    how = (options.events, options.particles, options.seed)
+    multiplicity_benchmark(options.models, options.output, *how, sample=options.sample)
 
 
 def _speed(options: argparse.Namespace) -> None:
@@ -245,11 +254,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-p", "--particles", type=_count, help="particles in every event, in place of the sample's range")
     p.add_argument("--library", type=Path, help="showers to lay over each other, in place of the packaged ones")
     p.add_argument("--geant4", action="store_true", help="simulate single showers (extra geant4)")
+    p.add_argument("--detector", choices=("hgcal", "slab-base"), help="what --geant4 simulates (hgcal)")
     p.add_argument(
-        "--detector", choices=("hgcal", "slab-base"), default="hgcal", help="what --geant4 simulates (%(default)s)"
-    )
-    p.add_argument(
-        "--energy", type=float, nargs=2, default=(10.0, 200.0), metavar=("LOW", "HIGH"), help="in GeV, log-uniform"
+        "--energy", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of --geant4, in GeV, log-uniform (10 200)"
     )
 
     p = _command(commands, "train", _train, "train a model from a recipe or a file of events; continues if interrupted")
@@ -296,13 +303,15 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser(
         "benchmark", help="score models, reproduce the paper's comparison, measure particle flow, or time cmlflow"
     )
-    p.usual, kinds = "multiplicity", p.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
+    kinds = p.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
+    p.usual, p.choices = "multiplicity", kinds.choices
     p = _command(kinds, "multiplicity", _benchmark, "score models with all their readouts by number of particles")
     p.add_argument("models", nargs="*", help="packaged models or folders (all packaged ones)")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for scores.json and scores.md")
     p.add_argument("-n", "--events", type=_count, default=40, help="test events per number of particles (%(default)s)")
     p.add_argument("-p", "--particles", type=_count, nargs="+", default=(2, 4, 8, 15))
     p.add_argument("-s", "--seed", type=int, default=1)
+    p.add_argument("--sample", help="test sample (the -test companion of what each model was trained on)")
     p = _command(kinds, "speed", _speed, "time and memory beside rivals on simulated events, one thread (extra bench)")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for speed.json and speed.md")
     p.add_argument("--quick", action="store_true", help="small events, few repeats: under a minute")
@@ -320,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--quick", action="store_true", help="smallest trainings and few events: a minute")
     p.add_argument("--kinds", nargs="+", choices=("em", "had", "mixed"), metavar="KIND", help="em had mixed (all)")
-    p.add_argument("--systems", nargs="+", metavar="SYSTEM", help="supcon oc best (all that have a recipe)")
+    p.add_argument("--systems", nargs="+", metavar="SYSTEM", help="supcon oc best slopes raw projective oclong (all)")
     p.add_argument(
         "--dims", nargs="+", type=_count, metavar="DIM", help="of the embedding; the largest has all seeds (16 4)"
     )
@@ -362,9 +371,10 @@ class _Command(argparse.ArgumentParser):
     """A command whose first word may be left out where one is usual: ``benchmark [multiplicity] MODEL``."""
 
     usual: str | None = None
+    choices: Collection[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self.usual and args and args[0] not in ("multiplicity", "speed", "physics", "flow", "-h", "--help"):
+        if self.usual and args and args[0] not in (*self.choices, "-h", "--help"):
             args = [self.usual, *args]
         return super().parse_known_args(args, namespace)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
 from cmlflow.network import Network, Slopes, build_network, fit_scaling
-from cmlflow.readouts import build_readout
+from cmlflow.readouts import READOUTS, build_readout
 from cmlflow.reassignment import ShowerProfile, fit_profile
 from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
@@ -74,6 +75,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Of the last `fit`.
     thresholds_ : dict of str to dict
         Tuned parameters of each readout.
+    trained_on_ : dict of str to str or None
+        ``sample``, the name of a simulated one, and ``detector`` of the training events; kept with a saved model.
 
     Examples
     --------
@@ -134,6 +137,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.verbose = verbose
         self.thresholds_: dict[str, dict[str, Any]] = {}
+        self.trained_on_: dict[str, str | None] = {}
         self.profile_: ShowerProfile | None = None
 
     def fit(
@@ -179,6 +183,10 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         network = self._new_network()
         self.network_, self.profile_ = network, None
         self.thresholds_ = {}
+        self.trained_on_ = {
+            "sample": getattr(getattr(sample, "sample", None), "name", None),
+            "detector": sample[0].detector if len(sample) else None,
+        }
         self.history_: History | None = None
         if isinstance(network, Network):
             fit_scaling(network, sample, self.tracks)
@@ -235,7 +243,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         """As `predict`, one event at a time: for files larger than memory."""
         self._check_fitted()
         readout = self._make_readout()
-        for event in events:
+        for event in self._same_detector(events):
             (out,) = network_outputs(self.network_, [event], self.head, self.tracks, self.device)
             yield self._labels(readout, out, event)[0]
 
@@ -332,13 +340,27 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         return results
 
     def save(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``weights.safetensors`` into a folder, each whole or not at all."""
+        """Write ``config.json`` and ``weights.safetensors`` into a folder, each whole or not at all.
+
+        A loss object is not needed any more; only what it was is noted. A readout object becomes its name and
+        thresholds.
+
+        Raises
+        ------
+        ValueError
+            For a readout that is not one of `cmlflow.readouts`.
+        """
         self._check_fitted()
-        if self.loss is not None or not isinstance(self.readout, str):
-            raise ValueError("a model with a loss or readout object can't be saved: pass names, and tune the readout")
-        write_model(
-            folder, self.get_params() | {"verbose": False}, self.thresholds_, all_weights(self.network_, self.profile_)
-        )
+        parameters, thresholds, trained_on = self.get_params(deep=False), self.thresholds_, self.trained_on_
+        if self.loss is not None:
+            trained_on = trained_on | {"loss": repr(self.loss)}
+        if not isinstance(self.readout, str):
+            name = next((n for n, kind in READOUTS.items() if type(self.readout) is kind), None)
+            if name is None:
+                raise ValueError(f"readout {self.readout!r} can't be saved, expected one of {', '.join(READOUTS)}")
+            parameters["readout"], thresholds = name, thresholds | {name: self.readout.get_params()}
+        parameters |= {"loss": None, "verbose": False}
+        write_model(folder, parameters, thresholds, all_weights(self.network_, self.profile_), trained_on)
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> MetricClusterer:
@@ -358,7 +380,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             A folder of another version, or with files that do not fit together.
         """
         folder = find_model(name)
-        parameters, thresholds, weights = read_model(folder)
+        parameters, thresholds, weights, trained_on = read_model(folder)
         known = set(cls._get_param_names())
         if unknown := set(parameters) - known:
             raise ValueError(f"{folder}: config.json has unknown parameters {sorted(unknown)}")
@@ -366,6 +388,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         network = model._new_network()
         profile = set_weights(network, weights, folder)
         model.network_, model.profile_, model.thresholds_, model.history_ = network, profile, thresholds, None
+        model.trained_on_ = trained_on
         return model
 
     def _training_config(self) -> TrainingConfig:
@@ -400,7 +423,17 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:
         """What the network says, event by event."""
         self._check_fitted()
-        return network_outputs(self.network_, self._progress(events), self.head, self.tracks, self.device)
+        known = self._same_detector(self._progress(events))
+        return network_outputs(self.network_, known, self.head, self.tracks, self.device)
+
+    def _same_detector(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events; warns once where they are not of the detector, or its family, that the model was trained on."""
+        own, told = self.trained_on_.get("detector"), False
+        for event in events:
+            if own and event.detector and not told and own.split("-")[0] != event.detector.split("-")[0]:
+                told = True
+                warnings.warn(f"events of {event.detector!r}, but the model was trained on {own!r}", stacklevel=2)
+            yield event
 
     def _progress(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[Event]:
         return tqdm(as_events(events), unit="event", disable=not self.verbose, dynamic_ncols=True)  # type: ignore[no-any-return]

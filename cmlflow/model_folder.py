@@ -26,8 +26,8 @@ def packaged_models() -> list[str]:
 
 
 def find_model(name: str | Path) -> Path:
-    """Folder of a packaged model, or of a saved one."""
-    for folder in (PACKAGED / str(name), Path(name)):
+    """Folder of a saved model, or of a packaged one."""
+    for folder in (Path(name), PACKAGED / str(name)):
         if (folder / "config.json").is_file():
             return folder
     names = ", ".join(packaged_models()) or "none"
@@ -35,7 +35,11 @@ def find_model(name: str | Path) -> Path:
 
 
 def write_model(
-    folder: str | Path, parameters: dict[str, Any], thresholds: dict[str, dict[str, Any]], weights: dict[str, Tensor]
+    folder: str | Path,
+    parameters: dict[str, Any],
+    thresholds: dict[str, dict[str, Any]],
+    weights: dict[str, Tensor],
+    trained_on: dict[str, Any],
 ) -> None:
     """Write both files under temporary names, then put them in place of the old ones.
 
@@ -47,6 +51,7 @@ def write_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = {"format": FORMAT, "cmlflow": __version__, "parameters": parameters, "thresholds": thresholds}
+    config["trained_on"] = trained_on
     text = json.dumps(config, indent=1) + "\n"
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     replace_files(
@@ -59,8 +64,10 @@ def write_model(
     )
 
 
-def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Tensor]]:
-    """Parameters, thresholds and weights of a folder.
+def read_model(
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Tensor], dict[str, Any]]:
+    """Parameters, thresholds, weights of a folder, and what the model was trained on.
 
     Raises
     ------
@@ -71,6 +78,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
         config = json.loads((folder / "config.json").read_text())
         found = config["format"]
         parameters, thresholds = config.get("parameters"), config.get("thresholds")
+        trained_on = dict(config.get("trained_on", {}))
         if found == FORMAT and not (isinstance(parameters, dict) and isinstance(thresholds, dict)):
             raise ValueError("parameters and thresholds must be objects")
     except (ValueError, KeyError, TypeError) as err:
@@ -84,7 +92,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]],
         weights = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError) as err:
         raise ValueError(f"{folder / 'weights.safetensors'}: cannot be read ({err})") from err
-    return parameters, thresholds, weights
+    return parameters, thresholds, weights, trained_on
 
 
 def all_weights(network: nn.Module, profile: ShowerProfile | None) -> dict[str, Tensor]:

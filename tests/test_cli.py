@@ -113,6 +113,27 @@ def test_tune_writes_a_model_with_thresholds(sample, model, tmp_path, capsys):
     assert cmlflow.MetricClusterer.load(tuned).thresholds_ == thresholds
 
 
+def test_tuning_a_model_of_particle_flow_fits_its_association_too(tmp_path):
+    cmlflow.write(cmlflow.simulate("rho-tuning", 60, seed=3), tmp_path / "rho.parquet")
+    assert run("tune", "rho-supcon", tmp_path / "rho.parquet", "-o", tmp_path / "tuned", "--readout", "density") == 0
+    packaged, tuned = (cmlflow.ParticleFlow.load(name) for name in ("rho-supcon", tmp_path / "tuned"))
+    assert tuned.associator.sharing != packaged.associator.sharing
+    assert set(tuned.clusterer.thresholds_) == set(packaged.clusterer.thresholds_)
+    assert len(tuned.predict(cmlflow.simulate("rho-test", 2, seed=1))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["simulate", "compact-em", "--energy", "50", "100"], "--energy goes with --geant4"),
+        (["simulate", "e-", "--geant4", "-p", "3"], "--particles goes with a sample, not with --geant4"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(words, message, tmp_path, capsys):
+    assert run(*words, "-o", tmp_path / "out.parquet") == 1
+    assert message in capsys.readouterr().err
+
+
 def test_training_from_the_shell_is_training_from_python(sample, model):
     same = cmlflow.MetricClusterer(max_epochs=1, batch_size=2, dim=4).fit(cmlflow.read(sample))
     events = cmlflow.read(sample)
@@ -121,7 +142,11 @@ def test_training_from_the_shell_is_training_from_python(sample, model):
 
 
 def test_benchmark_writes_json_and_markdown(model, tmp_path, capsys):
-    assert run("benchmark", model, "-o", tmp_path, "-n", 2, "-p", 1, 2) == 0
+    assert run("benchmark", model, "-o", tmp_path, "-n", 2, "-p", 1, 2) == 1
+    assert "was trained on events of a file: --sample has to name a test sample" in capsys.readouterr().err
+    assert run("benchmark", "rho-supcon", "-o", tmp_path) == 1
+    assert "model rho-supcon takes tracks" in capsys.readouterr().err
+    assert run("benchmark", model, "-o", tmp_path, "-n", 2, "-p", 1, 2, "--sample", "compact-em-test") == 0
     rows = json.loads((tmp_path / "scores.json").read_text())
     assert {row["particles"] for row in rows} == {1, 2}
     assert len((tmp_path / "scores.md").read_text().splitlines()) == len(rows) + 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.cluster import DBSCAN
+from sklearn.cluster import DBSCAN, KMeans
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.losses import SupCon
@@ -18,7 +18,7 @@ from cmlflow.reassignment import reassign
 SMALL = {"dim": 4, "k": 6, "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
 
 
-def blobs(n_events, seed=0, n_hits=40, n_particles=3, number=0):
+def blobs(n_events, seed=0, n_hits=40, n_particles=3, number=0, detector=None):
     """Events of well separated gaussian clouds of hits in three dimensions."""
     rng = np.random.default_rng(seed)
     events = []
@@ -32,7 +32,8 @@ def blobs(n_events, seed=0, n_hits=40, n_particles=3, number=0):
         direction = centre / np.linalg.norm(centre, axis=1, keepdims=True)
         particles = np.full(n_particles, 11), energy, direction
         hit_energy = rng.exponential(5, n_hits) + 0.5
-        events.append(Event(position, hit_energy, layer, ids, number=number + i, particles=particles))
+        known = {"number": number + i, "particles": particles, "detector": detector}
+        events.append(Event(position, hit_energy, layer, ids, **known))
     return events
 
 
@@ -363,9 +364,34 @@ def test_verbose_shows_progress(capsys):
     assert "3/3" in shown
 
 
-def test_objects_cannot_be_saved(model, tmp_path):
-    with pytest.raises(ValueError, match="a model with a loss or readout object can't be saved"):
-        model.set_params(readout=Density()).save(tmp_path / "other")
+def test_objects_are_saved_as_what_they_were(tmp_path):
+    model = MetricClusterer(**SMALL | {"max_epochs": 1}, loss=SupCon(temperature=0.05)).fit(blobs(4))
+    model.set_params(readout=Density(radius=0.3))
+    model.save(tmp_path / "model")
+    back = MetricClusterer.load(tmp_path / "model")
+    assert (back.readout, back.thresholds_["density"]["radius"], back.loss) == ("density", 0.3, None)
+    assert back.trained_on_["loss"] == "SupCon(temperature=0.05)"
+    for ours, theirs in zip(model.predict(blobs(2)), back.predict(blobs(2)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"readout KMeans\(.*\) can't be saved, expected one of"):
+        model.set_params(readout=KMeans(2)).save(tmp_path / "other")
+
+
+def test_events_of_another_detector_are_told(tmp_path):
+    MetricClusterer(**SMALL | {"max_epochs": 1}).fit(blobs(4, detector="hgcal")).save(tmp_path / "model")
+    model = MetricClusterer.load(tmp_path / "model")
+    assert model.trained_on_ == {"sample": None, "detector": "hgcal"}
+    model.predict(blobs(4, detector="hgcal-testbeam"))
+    with pytest.warns(UserWarning, match="events of 'slab-hg', but the model was trained on 'hgcal'") as told:
+        model.predict(blobs(4, detector="slab-hg"))
+    assert len(told) == 1
+
+
+def test_a_folder_comes_before_a_packaged_model_of_its_name(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model.save("compact-em-supcon")
+    own = MetricClusterer.load("compact-em-supcon")
+    assert own.get_params()["k"] == model.k
 
 
 def test_unknown_model():

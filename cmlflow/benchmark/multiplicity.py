@@ -11,7 +11,6 @@ from cmlflow.clusterer import MetricClusterer
 from cmlflow.evaluation import evaluate, evaluate_embeddings
 from cmlflow.io.files import atomically
 from cmlflow.model_folder import packaged_models
-from cmlflow.recipes import READOUTS_TO_TUNE
 from cmlflow.simulation import SAMPLES, simulate
 
 FIGURES = ("efficiency", "purity", "ratio", "merge_rate", "duplicate_rate", "resolution", "resolution_floor")
@@ -24,6 +23,7 @@ def multiplicity_benchmark(
     n_particles: Sequence[int] = (2, 4, 8, 15),
     seed: int = 1,
     *,
+    sample: str | None = None,
     verbose: bool = True,
 ) -> list[dict[str, Any]]:
     """Test models on events of fixed multiplicity, with every readout they were tuned for.
@@ -31,8 +31,7 @@ def multiplicity_benchmark(
     Parameters
     ----------
     models : sequence of str or path
-        Packaged models or folders; all packaged ones where empty. The test sample follows from the name
-        (``compact-em-...`` is tested on ``compact-em-test``); ``compact-em-test`` where the name tells none.
+        Packaged models or folders, of hits alone; all packaged ones where empty.
     folder : path
         Gets ``scores.json`` and ``scores.md``.
     n_events : int
@@ -40,6 +39,8 @@ def multiplicity_benchmark(
     n_particles : sequence of int
     seed : int
         Of the test sample; the showers are those set aside for tests.
+    sample : str, optional
+        Test sample; by default the ``-test`` companion of what each model was trained on.
     verbose : bool
         Print rows as they are done.
 
@@ -49,17 +50,20 @@ def multiplicity_benchmark(
         One per model, readout and number of particles; every figure as [value, low, high] with the 95 % bootstrap
         interval over events.
     """
+    loaded = {name: MetricClusterer.load(name) for name in models or packaged_models()}
+    if not models:
+        loaded = {name: model for name, model in loaded.items() if not model.tracks}
+    tests = {name: _test_sample(name, model, sample) for name, model in loaded.items()}
     rows: list[dict[str, Any]] = []
-    for name in models or packaged_models():
-        model = MetricClusterer.load(name)
-        sample = _test_sample(Path(name).name)
+    for name, model in loaded.items():
+        own = [model.readout] if isinstance(model.readout, str) else []
         for p in n_particles:
-            events = simulate(sample, n_events, seed, n_particles=p)
-            embeddings, labels = model.predict_all(events, READOUTS_TO_TUNE[model.head])
+            events = simulate(tests[name], n_events, seed, n_particles=p)
+            embeddings, labels = model.predict_all(events, list(dict.fromkeys([*own, *model.thresholds_])))
             embedding = evaluate_embeddings(events, embeddings).to_dict()
             for readout, found in labels.items():
                 scores = evaluate(events, found)
-                row = {"model": Path(name).name, "sample": sample, "particles": p, "readout": readout}
+                row = {"model": Path(name).name, "sample": tests[name], "particles": p, "readout": readout}
                 row |= {"events": n_events, "hits": sum(e.n_hits for e in events) / n_events}
                 row |= {figure: scores[figure].to_list() for figure in FIGURES}
                 rows.append(row | {"embedding": embedding})
@@ -92,6 +96,12 @@ def _cell(figure: Sequence[float | None]) -> str:
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _test_sample(name: str) -> str:
-    found = [s for s in SAMPLES if s.endswith("-test") and name.startswith(s.removesuffix("-test"))]
-    return found[0] if found else "compact-em-test"
+def _test_sample(name: str | Path, model: MetricClusterer, asked: str | None) -> str:
+    if model.tracks:
+        raise ValueError(f"model {name} takes tracks, expected one of hits alone: see the benchmark flow")
+    trained_on = model.trained_on_.get("sample")
+    if asked is None and f"{trained_on}-test" not in SAMPLES:
+        raise ValueError(
+            f"model {name} was trained on {trained_on or 'events of a file'}: --sample has to name a test sample"
+        )
+    return asked or f"{trained_on}-test"

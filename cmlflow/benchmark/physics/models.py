@@ -89,12 +89,20 @@ def model_of(
     Raises
     ------
     ValueError
-        The given model has another dimension than the cell, or the folder was trained with another recipe.
+        The given model has another dimension, head or sample than the cell, or the folder was trained with another
+        recipe.
     """
     if given is not None:
         model = MetricClusterer.load(given, device=device)
         if model.dim != cell.dim:
             raise ValueError(f"models: {given} has dimension {model.dim}, but {cell.name} asks for {cell.dim}")
+        head = recipe_of(size, cell).parameters["head"]
+        trained_on = model.trained_on_.get("sample")
+        if model.head != head or trained_on not in (None, recipe_of(size, cell).sample):
+            raise ValueError(
+                f"models: {given} has head {model.head!r} and was trained on {trained_on}, but {cell.name} asks for "
+                f"{head!r} and {recipe_of(size, cell).sample}"
+            )
         return model, {"model": str(given), "weights": digest(find_model(given))}
     chosen = recipe_of(size, cell)
     home = folder / "models" / cell.name

@@ -118,7 +118,7 @@ def physics_benchmark(
     say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
     for cell in matrix if run else []:
         here = cell in given or (folder / "models" / cell.name).exists()
-        if not here and not again and _finished(folder, how, cell):
+        if not here and not again and _finished(folder, how, cell, library):
             say(f"{cell.name}: all kept, without its model")
         elif train or cell in given or (folder / "models" / cell.name / "trained.json").exists():
             run_cell(cell, how, folder, given.get(cell), library=library, device=device, again=again, say=say)
@@ -151,7 +151,7 @@ def run_cell(
     start = time.process_time()
     model, origin = model_of(cell, size, folder, given, library=library, device=device, again=again, verbose=False)
     home, readouts = folder / "cells" / cell.name, readouts_of(size, cell)
-    write_json(home / "model.json", {"settings": _model_settings(size, cell)} | origin, indent=1)
+    write_json(home / "model.json", {"settings": _model_settings(size, cell, library)} | origin, indent=1)
     say(f"{cell.name}: model {origin['model']}, {_minutes(start)}")
     tuned(model, home / "tuned.json", cell, size, origin, library=library, again=again)
     say(f"{cell.name}: {len(readouts)} readouts tuned, {_minutes(start)}")
@@ -180,16 +180,18 @@ def collected(folder: Path, size: Size, matrix: Sequence[Cell]) -> Results:
     return Results(size, matrix, tests, tuning, origins)
 
 
-def _finished(folder: Path, size: Size, cell: Cell) -> bool:
+def _finished(folder: Path, size: Size, cell: Cell, library: str | Path | None) -> bool:
     """Whether a cell is kept whole, by the recipe there is now: its model is not needed any more then."""
     home = folder / "cells" / cell.name
-    if not (home / "model.json").exists() or read_kept(home / "model.json")["settings"] != _model_settings(size, cell):
+    wanted = _model_settings(size, cell, library)
+    if not (home / "model.json").exists() or read_kept(home / "model.json")["settings"] != wanted:
         return False
     return len(collected(folder, size, [cell]).tests.get(cell, {})) == len(sets_to_test(size, cell.kind))
 
 
-def _model_settings(size: Size, cell: Cell) -> dict[str, Any]:
-    return {"cell": plain(cell), "recipe": plain(recipe_of(size, cell))}
+def _model_settings(size: Size, cell: Cell, library: str | Path | None) -> dict[str, Any]:
+    where = None if library is None else str(library)
+    return {"cell": plain(cell), "recipe": plain(recipe_of(size, cell)), "library": where}
 
 
 def figures_of(r: Results) -> list[dict[str, Any]]:
