@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmlflow.benchmark.flow.summary import goals_markdown as flow_goals
 from cmlflow.benchmark.flow.summary import markdown as flow_tables
 from cmlflow.benchmark.multiplicity import markdown as all_scores
 from cmlflow.benchmark.physics.summary import markdown as physics_tables
@@ -53,7 +54,8 @@ BLOCKS = {
     "speed": Block(ROOT / "docs" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
     "physics": Block(ROOT / "docs" / "physics.md", RESULTS / "physics" / "results.json", physics_tables),
     "physics-mixed": Block(ROOT / "docs" / "physics.md", RESULTS / "physics-mixed" / "results.json", physics_tables),
-    "flow": Block(ROOT / "docs" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_tables),
+    "flow-goals": Block(ROOT / "docs" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_goals),
+    "flow": Block(ROOT / "docs" / "particle-flow-results.md", RESULTS / "flow" / "results.json", flow_tables),
 }
 
 

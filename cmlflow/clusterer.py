@@ -49,7 +49,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Of the input features. ``"standard"`` is taken from the training sample; ``"raw"`` is the paper's.
     dropout : float, default=0.01
     max_epochs, batch_size, learning_rate, schedule, warmup_steps, gradient_clip :
-    patience, hits_per_batch, precision, augment :
+    patience, hits_per_batch, precision, augment, balance :
         See `TrainingConfig`.
     select : {"loss", "physics"}, default="loss"
         How the best epoch is found: smallest validation loss, or smallest distance from perfect efficiency, purity
@@ -106,6 +106,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         hits_per_batch: int = 30_000,
         precision: str = "float32",
         augment: bool = False,
+        balance: float = 0.0,
         select: str = "loss",
         tracks: bool = False,
         reassign: int = 0,
@@ -130,6 +131,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.hits_per_batch = hits_per_batch
         self.precision = precision
         self.augment = augment
+        self.balance = balance
         self.select = select
         self.tracks = tracks
         self.reassign = reassign
@@ -214,7 +216,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of ndarray of shape (n_hits, D), float32
-            Unit vectors for ``"supcon"``, raw coordinates for ``"oc"`` and ``"margin"``.
+            Unit vectors for ``"supcon"``, raw coordinates for the other heads.
         """
         return [out.hits for out in self._outputs(events)]
 
@@ -393,7 +395,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     def _training_config(self) -> TrainingConfig:
         names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
-        names += ["hits_per_batch", "precision", "augment"]
+        names += ["hits_per_batch", "precision", "augment", "balance"]
         return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
 
     def _new_network(self) -> Network | Slopes:

@@ -114,8 +114,8 @@ class Event:
     layer : array_like of shape (n_hits,), int, optional
         Detector layer; zero where not given.
     particle_id : array_like of shape (n_hits,), int, optional
-        Dominant particle of each hit, 0..P-1 in this event, -1 unknown. Follows from `deposits` where those are
-        given; otherwise all -1 by default.
+        Dominant particle of each hit, 0..P-1 in this event, -1 unknown. Taken from `deposits` if not given;
+        all -1 where there are none either.
     deposits : Deposits or (hit, particle, energy), optional
         Every particle's share of every hit. Where it is missing, each labelled hit belongs wholly to its particle.
     particles : Particles or (pdg_id, energy, direction), optional
@@ -237,9 +237,14 @@ class Event:
         return np.divide(energy, total, out=np.zeros(len(d)), where=total > 0)
 
     def features(self) -> FloatArray:
-        """The network's input: x, y, z [cm], energy, layer; shape (n_hits, 5), float32 (SPEC order of 003)."""
+        """The network's input: x, y, z [cm], energy, layer; shape (n_hits, 5), float32."""
         columns = (self.position, self.energy[:, None], self.layer[:, None].astype(np.float32))
         return np.concatenate(columns, axis=1)
+
+    @property
+    def title(self) -> str:
+        """What messages call it: ``event 7``, or ``event`` without a number."""
+        return "event" if self.number is None else f"event {self.number}"
 
     def __len__(self) -> int:
         return self.n_hits

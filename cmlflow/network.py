@@ -59,7 +59,7 @@ def build_network(
         Dimension of the embedding or of the clustering coordinates.
     k : int, default=24
         Neighbours in the DynamicEdgeConv layers, the hit itself included.
-    scaling : {"raw", "hgcal", "standard"}
+    scaling : {"raw", "hgcal", "projective", "standard"}
         Name of the `InputScaling`; ``"standard"`` is fitted to the training sample.
     dropout : float, default=0.01
     tracks : bool, default=False

@@ -3,7 +3,7 @@
     python examples/jets.py [N_EVENTS] [--model FOLDER] [--train]
 
 leaves `jets.png`, response and resolution by jet energy, and `jets.html`, jets with their tracks in 3-D. `--train`
-trains a model in FOLDER first, in seconds and to match: `cmlflow train jets-supcon -o FOLDER` reaches more.
+trains a poor model in FOLDER first, in seconds; `cmlflow train jets-supcon -o FOLDER` reaches more.
 """
 
 import argparse

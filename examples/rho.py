@@ -3,7 +3,7 @@
     python examples/rho.py [N_EVENTS] [--model FOLDER] [--train]
 
 leaves `rho.png`, F1 of the cell-to-track association, and `rho.html`, events with their track in 3-D. `--train` trains
-a model in FOLDER first, in seconds and to match: `cmlflow train rho-supcon -o FOLDER` takes minutes and reaches more.
+a poor model in FOLDER first, in seconds; `cmlflow train rho-supcon -o FOLDER` takes minutes and reaches more.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,7 +89,9 @@ def test_cluster_evaluate_show(sample, model, tmp_path, capsys, suffix):
     html = page.read_text()
     assert html.startswith("<!DOCTYPE html>")
     assert html.rstrip().endswith("</html>")
-    assert "http://" not in html.split("<script>")[0]
+    assert not re.findall(
+        r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", re.sub(r"(?s)(<script[^>]*>).*?</script>", r"\1", html)
+    )
 
 
 def test_evaluate_with_a_model_scores_what_cluster_writes(sample, model, tmp_path, capsys):

@@ -72,10 +72,11 @@ def test_readme_sets_up_with_two_commands():
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(ROOT / "README.md", "python")
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    for code in blocks(ROOT / "README.md", "python"):
+        exec(compile(code, "README.md", "exec"), names)
     assert names["table"].n_events == 5
+    assert len(names["candidates"]) == 5
     assert {file.name for file in tmp_path.iterdir()} == {"clusters.parquet", "events.html"}
 
 

@@ -125,7 +125,7 @@ class Associator:
         n_tracks = 0 if event.tracks is None else len(event.tracks)
         labels, track_labels = np.asarray(embedded.labels), np.asarray(embedded.track_labels)
         if len(labels) != event.n_hits or len(track_labels) != n_tracks:
-            where = "event" if event.number is None else f"event {event.number}"
+            where = event.title
             raise ValueError(
                 f"{where}: {len(labels)} labels and {len(track_labels)} track_labels, expected {event.n_hits} and "
                 f"{n_tracks}: one for each hit and track"

@@ -217,7 +217,7 @@ def fit_energy_scale(
     Raises
     ------
     ValueError
-        Where there are fewer than 30 particles of either kind.
+        Where there are fewer than 30 particles of both kinds.
     """
     events = list(events)
     edges = layer_groups(events)

@@ -256,6 +256,6 @@ def _sums(counts: Array, name: str) -> tuple[Array, Array]:
 
 def _track_particles(event: Event) -> IntArray:
     if event.tracks is None:
-        where = "event" if event.number is None else f"event {event.number}"
+        where = event.title
         raise ValueError(f"{where}: has no tracks, expected tracks (an empty list of them is allowed)")
     return event.tracks.particle

@@ -178,7 +178,7 @@ def checked_shares(shares: Any, event: Event, where: str | None = None) -> Array
         Names the event, the shape, or the first hit whose share or sum of shares cannot be. Rounding, 1e-4, is
         forgiven.
     """
-    where = where or ("event" if event.number is None else f"event {event.number}")
+    where = where or event.title
     g = numpy_array(shares).astype(np.float64)
     if g.ndim != 2 or g.shape[1] != event.n_hits:
         raise ValueError(f"{where}: shares have shape {g.shape}, expected (clusters, {event.n_hits} hits)")
@@ -208,7 +208,7 @@ def checked_labels(labels: Any, event: Event, where: str | None = None) -> Ints:
     ValueError
         Names the event, both lengths, or the first hit with a label that cannot be.
     """
-    where = where or ("event" if event.number is None else f"event {event.number}")
+    where = where or event.title
     y = numpy_array(labels)
     if y.size == 0 and y.ndim <= 1:
         y = y.astype(np.int64)
@@ -242,7 +242,7 @@ def sum_by(group: Ints, value: NDArray[Any], n_groups: int) -> Array:
 def _checked_fractions(fractions: tuple[ArrayLike, ArrayLike, ArrayLike], event: Event) -> tuple[Ints, Ints, Array]:
     hit, cluster = (numpy_array(a).astype(np.int64) for a in fractions[:2])
     g = numpy_array(fractions[2]).astype(np.float64)
-    where = "event" if event.number is None else f"event {event.number}"
+    where = event.title
     if not hit.shape == cluster.shape == g.shape or g.ndim != 1:
         raise ValueError(f"{where}: fractions have shapes {hit.shape}, {cluster.shape}, {g.shape}, expected one length")
     bad = (hit < 0) | (hit >= event.n_hits) | (cluster < 0) | ~((g >= 0) & (g <= 1))

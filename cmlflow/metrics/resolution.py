@@ -103,7 +103,7 @@ def hit_weights(event: Event, layer_weights: ArrayLike | None = None) -> Array:
     bad = (event.layer < 1) | (event.layer > len(w))
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
-        where = "event" if event.number is None else f"event {event.number}"
+        where = event.title
         raise ValueError(f"{where}: hit {i} is in layer {event.layer[i]}, expected 1..{len(w)}, the weighted layers")
     return w[event.layer - 1]
 

@@ -66,7 +66,7 @@ def true_candidates(
         As in `vertex_of`.
     """
     if event.tracks is None:
-        raise ValueError(f"{_name(event)}: has no tracks, expected tracks (an empty list of them is allowed)")
+        raise ValueError(f"{event.title}: has no tracks, expected tracks (an empty list of them is allowed)")
     d, tracks = event.deposits, event.tracks
     known = d.particle >= 0
     own = np.zeros((event.n_particles, event.n_hits))
@@ -152,7 +152,3 @@ def has_energy(event: Event) -> NDArray[np.bool_]:
 def classes(pdg_id: ArrayLike) -> Ints:
     """Class of neutral particles by their codes: 22 for those that shower like a photon, else 2112."""
     return np.where(np.isin(np.abs(np.asarray(pdg_id, np.int64)), ELECTROMAGNETIC), PHOTON, NEUTRON).astype(np.int64)
-
-
-def _name(event: Event) -> str:
-    return "event" if event.number is None else f"event {event.number}"

@@ -122,7 +122,7 @@ def track_distances(
     ValueError
         Where the event has no tracks (None), or a track lies on the beam axis.
     """
-    where = "event" if event.number is None else f"event {event.number}"
+    where = event.title
     if event.tracks is None:
         raise ValueError(f"{where}: has no tracks, expected tracks (an empty list of them is allowed)")
     eta, phi = eta_phi(reference_points(event.tracks, layers), beam)

@@ -38,6 +38,8 @@ class TrainingConfig:
         What the network computes in; losses stay in float32.
     augment : bool, default=False
         Reflect each event by a random symmetry of the square cell grid.
+    balance : float, default=0
+        Weight of the loss of summed energies, `cmlflow.losses.origin.balance_loss`, in networks with an origin head.
     checkpoint_steps : int, default=100
         Optimiser steps between checkpoints; one more is written at the end of each epoch.
     seed : int, default=0
@@ -56,6 +58,7 @@ class TrainingConfig:
     patience: int | None = None
     precision: str = "float32"
     augment: bool = False
+    balance: float = 0.0
     checkpoint_steps: int = 100
     seed: int = 0
 
@@ -69,6 +72,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} is {value}, expected a positive number")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is {self.patience}, expected 1 or more epochs, or None")
+        if not self.balance >= 0:
+            raise ValueError(f"balance is {self.balance}, expected 0 or more")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps is {self.warmup_steps}, expected 0 or more")
         if self.schedule not in SCHEDULES:

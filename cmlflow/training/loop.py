@@ -27,8 +27,6 @@ from cmlflow.training.log import Log
 from cmlflow.training.parallel import Workers
 
 CHECKPOINT = "checkpoint.pt"
-ORIGIN, BALANCE = 3.0, 6.0
-"""Weights of the losses of the origin head, where there is one, beside the loss of the embedding."""
 
 
 @dataclass
@@ -239,6 +237,7 @@ class _Run:
         own = self.state()
         for name in ("loss", "sample", "architecture"):  # not in older checkpoints
             state.setdefault(name, own[name])
+        state.get("config", {}).setdefault("balance", 0.0)
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
         names = ("loss", "events", "sample")
@@ -299,11 +298,13 @@ class _Run:
             terms = self.loss(one, batch.particle_id[a:b], batch.weight[a:b])
             if "origin" in one:
                 given = one["origin"], batch.origin[a:b], batch.weight[a:b]
-                terms = terms | {"origin": ORIGIN * origin_loss(*given), "balance": BALANCE * balance_loss(*given)}
+                terms = terms | {"origin": origin_loss(*given)}
+                if self.config.balance:
+                    terms["balance"] = self.config.balance * balance_loss(*given)
             for name, value in terms.items():
                 if not bool(torch.isfinite(value)):
                     epoch = self.step // self.steps_per_epoch + 1
-                    which = "an event" if event.number is None else f"event {event.number}"
+                    which = event.title
                     raise FloatingPointError(
                         f"loss {name} is {value.item()} in epoch {epoch}, step {self.step}, for {which} "
                         f"({event.n_hits} hits); a smaller learning_rate or gradient_clip=1 usually helps"

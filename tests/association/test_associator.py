@@ -55,8 +55,13 @@ def test_hard_is_the_largest_of_soft_and_clusters_are_clusters(samples, soft):
     free = Associator.from_dict(params | {"least": 0.0})
     for e, a, b in zip(events, hard.predict(events, embedded), free.predict(events, embedded), strict=True):
         assert set(np.unique(a.share)) <= {0.0, 1.0}
-        own, other = a.share[: len(e.tracks)], b.share[: len(e.tracks)]
-        np.testing.assert_array_equal(own.argmax(axis=0)[own.any(axis=0)], other.argmax(axis=0)[own.any(axis=0)])
+        n = len(e.tracks)
+        assert a.share[:n].any()
+        assert a.share[n:].any()
+        charged = a.share[:n].any(axis=0)
+        np.testing.assert_array_equal(a.share[:n].argmax(axis=0)[charged], b.share[:n].argmax(axis=0)[charged])
+        largest = np.concatenate([b.share, 1 - b.share.sum(axis=0, keepdims=True)]).argmax(axis=0)  # the last: nobody's
+        np.testing.assert_array_equal(largest < n, charged)
     plain = Associator(mode="clusters", least=0.0).fit(tuning, samples[1])
     assert plain.sharing is None
     for e, c in zip(events, plain.predict(events, embedded), strict=True):

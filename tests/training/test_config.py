@@ -36,6 +36,7 @@ def test_warmup_rises_linearly():
         ({"checkpoint_steps": 0}, "checkpoint_steps is 0"),
         ({"step_epochs": 0}, "step_epochs is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0, expected a positive"),
+        ({"balance": -1.0}, "balance is -1.0, expected 0 or more"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"schedule": "linear"}, "schedule is 'linear', expected one of"),
         ({"precision": "half"}, "precision is 'half', expected one of"),

@@ -47,7 +47,7 @@ def track_points(event: Event, detector: Slab) -> Array:
     """
     tracks = event.tracks
     if tracks is None:
-        where = "event" if event.number is None else f"event {event.number}"
+        where = event.title
         raise ValueError(f"{where}: has no tracks, expected tracks (an empty list of them is allowed)")
     entry, direction = tracks.entry.astype(np.float64), tracks.direction.astype(np.float64)
     forward = direction[:, 2] > 0

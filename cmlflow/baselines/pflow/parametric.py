@@ -168,7 +168,7 @@ def _subtract(
     if templates is None:
         templates = pion_templates(detector.name)
     if templates.detector != detector.name:
-        where = "event" if event.number is None else f"event {event.number}"
+        where = event.title
         raise ValueError(f"{where}: is of {detector.name}, but the templates are of {templates.detector}")
     if labels is None:
         labels = topoclusters(event, subtraction.selection)

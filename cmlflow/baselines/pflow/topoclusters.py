@@ -63,7 +63,7 @@ def topoclusters(event: Event, selection: Selection = Selection()) -> IntArray: 
 
     detector = slab_of(event)
     if not (detector.noise > 0).all():
-        raise ValueError(f"{_where(event)}: cells of {detector.name} have no noise, so there is no significance")
+        raise ValueError(f"{event.title}: cells of {detector.name} have no noise, so there is no significance")
     n = event.n_hits
     labels = np.full(n, -1, np.int64)
     if not n:
@@ -109,7 +109,7 @@ def neighbour_pairs(event: Event) -> Pairs:
     twice = np.flatnonzero(hit_of[cell] != hit)
     if len(twice):
         raise ValueError(
-            f"{_where(event)}: hits {twice[0]} and {hit_of[cell[twice[0]]]} are in the same cell of {detector.name}, "
+            f"{event.title}: hits {twice[0]} and {hit_of[cell[twice[0]]]} are in the same cell of {detector.name}, "
             "expected one hit per cell"
         )
 
@@ -144,7 +144,7 @@ def cell_numbers(event: Event, detector: Slab) -> tuple[IntArray, IntArray]:
     """Numbers of each hit's cell along x and y, counted from 0 in its layer; a ValueError where it is in none."""
     if event.n_hits and not (event.layer.min() >= 1 and event.layer.max() <= detector.n_layers):
         raise ValueError(
-            f"{_where(event)}: hits in layers {event.layer.min()}..{event.layer.max()}, but {detector.name} has "
+            f"{event.title}: hits in layers {event.layer.min()}..{event.layer.max()}, but {detector.name} has "
             f"1..{detector.n_layers}"
         )
     n = detector.n_cells[event.layer - 1][:, None]
@@ -153,7 +153,7 @@ def cell_numbers(event: Event, detector: Slab) -> tuple[IntArray, IntArray]:
     wrong = np.flatnonzero(((out < 0) | (out >= n)).any(axis=1))
     if len(wrong):
         raise ValueError(
-            f"{_where(event)}: position of hit {wrong[0]} is {event.position[wrong[0]]}, expected a cell of "
+            f"{event.title}: position of hit {wrong[0]} is {event.position[wrong[0]]}, expected a cell of "
             f"{detector.name}, within {detector.width / 2:g} cm of the axis"
         )
     return out[:, 0], out[:, 1]
@@ -162,7 +162,7 @@ def cell_numbers(event: Event, detector: Slab) -> tuple[IntArray, IntArray]:
 def slab_of(event: Event) -> Slab:
     """The slab detector of an event; a ValueError where it is of another detector or does not say."""
     if event.detector is None:
-        raise ValueError(f"{_where(event)}: has no detector, expected the name of a slab detector such as 'slab-hg'")
+        raise ValueError(f"{event.title}: has no detector, expected the name of a slab detector such as 'slab-hg'")
     return slab_detector(event.detector)
 
 
@@ -176,7 +176,3 @@ def _by_energy(labels: IntArray, energy: NDArray[np.float32]) -> IntArray:
     out = labels.copy()
     out[own] = rank[where]
     return out
-
-
-def _where(event: Event) -> str:
-    return "event" if event.number is None else f"event {event.number}"

@@ -17,7 +17,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     found : dict
         As `cmlflow.benchmark.flow.running.flow_benchmark` returns it.
     """
-    lines = ["Goals, with 95 % intervals over test events:", "", *_table(*goal_rows(found["goals"]))]
+    lines = goals_markdown(found).splitlines()
     samples = found["samples"]
     for sample in SAMPLES:
         lines += ["", f"**{sample}**"]
@@ -33,6 +33,12 @@ def markdown(found: Mapping[str, Any]) -> str:
             if rows:
                 lines += ["", title, "", *_table(head, rows)]
     lines += ["", "Models: " + "; ".join(f"{name} ({on})" for name, on in states(samples).items()) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def goals_markdown(found: Mapping[str, Any]) -> str:
+    """The goals alone."""
+    lines = ["Goals, with 95 % intervals over test events:", "", *_table(*goal_rows(found["goals"]))]
     return "\n".join(lines) + "\n"
 
 

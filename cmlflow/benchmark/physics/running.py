@@ -77,7 +77,7 @@ def physics_benchmark(
     systems : sequence of str, optional
         Keys of `SYSTEMS`; all that have a recipe by default.
     dims : sequence of int
-        Dimensions of the embedding. Those but the first are run with the first seed alone.
+        Dimensions of the embedding. All but the largest are run with the first seed alone.
     seeds : sequence of int
     models : sequence of str
         Trained models in place of training, see `cmlflow.benchmark.physics.models.given_models`.
