@@ -6,7 +6,7 @@ from typing import Any
 
 from cmlflow.benchmark.physics.matrix import WIDE
 from cmlflow.benchmark.physics.results import Query, Results
-from cmlflow.benchmark.physics.verdicts import NOT_RUN, Test, verdict
+from cmlflow.benchmark.physics.verdicts import NOT_RUN, TOO_FEW, Test, verdict
 
 GAINS = (("em", 15, 0.15), ("had", 8, 0.12))
 """Kind, number of particles, and how much purer `best` has to be with efficiency no lower."""
@@ -81,6 +81,6 @@ def _halved(r: Results, n: int) -> Test:
 
 
 def _goal(text: str, tests: list[Test]) -> dict[str, Any]:
-    values = [t.estimate.value for t in tests if t.estimate is not None and t.outcome != NOT_RUN]
+    values = [t.estimate.value for t in tests if t.estimate is not None and t.outcome not in (NOT_RUN, TOO_FEW)]
     met = all(v >= 0 for v in values) if values else None
     return {"goal": text, "verdict": verdict(tests), "met": met, "evidence": [str(t) for t in tests]}

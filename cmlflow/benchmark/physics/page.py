@@ -13,14 +13,14 @@ from cmlflow.benchmark.physics.claims import OWN
 from cmlflow.benchmark.physics.matrix import SYSTEMS, WIDE, Cell, datasets, readouts_of, recipe_name, training_range
 from cmlflow.benchmark.physics.paper import SOURCE, TEXT
 from cmlflow.benchmark.physics.results import Results
-from cmlflow.benchmark.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
+from cmlflow.benchmark.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW
 from cmlflow.plots.page import figure_html
 from cmlflow.recipes import RECIPES
 from cmlflow.report import Section, text, write_report
 
-GOALS = {HOLDS: "met", FAILS: "not met", OPEN: "within the interval", NOT_RUN: NOT_RUN}
+GOALS = {HOLDS: "met", FAILS: "not met", OPEN: "within the interval", NOT_RUN: NOT_RUN, TOO_FEW: TOO_FEW}
 MIXED = "mixed"
-CLASSES = {HOLDS: "holds", FAILS: "fails", OPEN: "open", NOT_RUN: "absent"}
+CLASSES = {HOLDS: "holds", FAILS: "fails", OPEN: "open", NOT_RUN: "absent", TOO_FEW: "absent"}
 
 
 def write_physics_report(
@@ -131,7 +131,7 @@ def claim_table(claims: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _evidence(name: str, tests: Sequence[Mapping[str, str]]) -> str:
-    run = [t for t in tests if t["outcome"] != NOT_RUN]
+    run = [t for t in tests if t["outcome"] not in (NOT_RUN, TOO_FEW)]
     if not run:
         return ""
     held = sum(t["outcome"] == HOLDS for t in run)
@@ -151,7 +151,9 @@ def _met(met: bool | None) -> str:
 
 def _verdict_count(claims: Sequence[Mapping[str, Any]]) -> str:
     count = Counter(v["verdict"] for c in claims for v in c["verdicts"].values())
-    shown = " ".join(f'<span class="verdict {CLASSES[k]}">{count[k]} {k}</span>' for k in (HOLDS, FAILS, OPEN, NOT_RUN))
+    shown = " ".join(
+        f'<span class="verdict {CLASSES[k]}">{count[k]} {k}</span>' for k in (HOLDS, FAILS, OPEN, TOO_FEW, NOT_RUN)
+    )
     return f"<p>{len(claims)} claims, each on the models and samples it is about: {shown}</p>"
 
 

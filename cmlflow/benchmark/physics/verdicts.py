@@ -9,6 +9,8 @@ from math import isnan
 from cmlflow.benchmark.physics.results import Estimate
 
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "not decided", "not run"
+TOO_FEW = "too few"
+"""Run, but with too little to tell: no width where there are hardly any pure clusters."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Test:
 
     @property
     def outcome(self) -> str:
-        """One of the four verdicts.
+        """One of the five verdicts.
 
         It holds where the interval over events lies above zero and every seed is above zero, does not hold where the
         interval lies below zero and every seed is below, and is open in between.
         """
-        if self.estimate is None or isnan(self.estimate.value):
+        if self.estimate is None:
             return NOT_RUN
+        if isnan(self.estimate.value):
+            return TOO_FEW
         _, low, high = self.estimate.value
         values = self.estimate.seeds.values()
         if low > 0 and all(v > 0 for v in values):
@@ -55,11 +59,11 @@ class Test:
 def verdict(tests: Sequence[Test]) -> str:
     """Of a statement that says all of this.
 
-    It does not hold where one test fails, holds where all that were run hold, and is open otherwise.
+    It does not hold where one test fails, holds where all that have a value hold, and is open otherwise.
     """
-    outcomes = [t.outcome for t in tests if t.outcome != NOT_RUN]
+    outcomes = [t.outcome for t in tests if t.outcome not in (NOT_RUN, TOO_FEW)]
     if not outcomes:
-        return NOT_RUN
+        return TOO_FEW if any(t.outcome == TOO_FEW for t in tests) else NOT_RUN
     if FAILS in outcomes:
         return FAILS
     return HOLDS if all(o == HOLDS for o in outcomes) else OPEN

@@ -8,8 +8,9 @@ from cmlflow.benchmark.physics import paper
 from cmlflow.benchmark.physics.claims import CLAIMS, judged
 from cmlflow.benchmark.physics.goals import goals
 from cmlflow.benchmark.physics.matrix import Cell, cells, readouts_of
-from cmlflow.benchmark.physics.results import Query
-from cmlflow.benchmark.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
+from cmlflow.benchmark.physics.results import Estimate, Query
+from cmlflow.benchmark.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW, Test, verdict
+from cmlflow.metrics.intervals import Interval
 from cmlflow.recipes import RECIPES, recipe
 
 
@@ -97,3 +98,10 @@ def test_goals_are_met_or_not(make, size):
     assert worse["EM at 8: purity ≥ 0.93"]["met"] is False
     assert worse["EM: distance of σ_eff to the floor at least halved"]["met"] is False
     assert {g["verdict"] for g in goals(make(asked, size, {}))} == {NOT_RUN}
+
+
+def test_too_few_is_not_the_same_as_not_run():
+    nothing = Test("width", Estimate(Interval(float("nan"), float("nan"), float("nan")), {1: float("nan")}))
+    good = Test("purity", Estimate(Interval(0.2, 0.1, 0.3), {1: 0.2}))
+    assert (nothing.outcome, verdict([nothing]), verdict([Test("other", None)])) == (TOO_FEW, TOO_FEW, NOT_RUN)
+    assert verdict([nothing, good]) == HOLDS
