@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"cmlflow: {message}", file=sys.stderr)
+            options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("cmlflow: interrupted", file=sys.stderr)
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, ImportError) as err:
+    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, ImportError, MemoryError) as err:
         if options.debug:
             raise
         print(f"cmlflow: {_one_line(err)}", file=sys.stderr)
@@ -37,9 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _file(path: Path) -> Path:
+    """A path to write a file to, checked before the work."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    return path
+
+
+def _folder(path: Path) -> Path:
+    """A path to write a folder to, made before the work."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, expected the name of a folder")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def _demo(options: argparse.Namespace) -> None:
     from cmlflow.demo import run_demo
 
+    _file(options.output)
     run_demo(output=options.output, n_events=options.events)
 
 
@@ -77,6 +98,7 @@ def _train(options: argparse.Namespace) -> None:
     from cmlflow.running import run_recipe
     from cmlflow.training.parallel import is_first
 
+    _folder(options.output)
     names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device", "precision")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.source in RECIPES:
@@ -85,8 +107,9 @@ def _train(options: argparse.Namespace) -> None:
                 raise ValueError(f"--{name} goes with a file of events; the recipe {options.source} has its own")
         chosen = recipe(options.source)
         run_recipe(
-            chosen, options.output, library=options.library, verbose=True, tensorboard=options.tensorboard, **changes
-        )
+            chosen, options.output, library=options.library, verbose=sys.stderr.isatty(),
+            tensorboard=options.tensorboard, **changes,
+        )  # fmt: skip
     elif Path(options.source).is_file():
         if options.library:
             raise ValueError("--library goes with a recipe, which simulates its events")
@@ -95,13 +118,14 @@ def _train(options: argparse.Namespace) -> None:
 
         head = options.head or "supcon"
         readout = "condensation" if head == "oc" else "density"
-        model = MetricClusterer(head=head, readout=readout, verbose=True, **changes)
-        held_out = None if options.validation is None else read(options.validation)
+        model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)
+        held_out, auxiliary = (None if f is None else read(f) for f in (options.validation, options.tuning))
         model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
         if is_first():
-            if options.tuning is not None:
-                model.tune(read(options.tuning))
             model.save(options.output)
+            if auxiliary is not None:
+                model.tune(auxiliary)
+                model.save(options.output)
     else:
         raise ValueError(f"{options.source}: neither a file nor a recipe; recipes are {', '.join(sorted(RECIPES))}")
     if is_first():
@@ -112,10 +136,14 @@ def _tune(options: argparse.Namespace) -> None:
     from cmlflow.clusterer import MetricClusterer
     from cmlflow.io import read
     from cmlflow.particle_flow import ParticleFlow, is_particle_flow
+    from cmlflow.readouts import build_readout
 
-    events = read(options.events)
-    flow = ParticleFlow.load(options.model, verbose=True) if is_particle_flow(options.model) else None
-    model = MetricClusterer.load(options.model, verbose=True) if flow is None else flow.clusterer
+    events, verbose = read(options.events), sys.stderr.isatty()
+    for name in options.readout or ():
+        build_readout(name)  # a wrong name is told before the work
+    _folder(options.output)
+    flow = ParticleFlow.load(options.model, verbose=verbose) if is_particle_flow(options.model) else None
+    model = MetricClusterer.load(options.model, verbose=verbose) if flow is None else flow.clusterer
     found = model.tune(events, readouts=options.readout or [model.readout], preset=options.preset)
     for name, tuning in found.items():
         chosen = next(row for row in tuning.table if tuning.best.items() <= row.items())
@@ -129,6 +157,7 @@ def _cluster(options: argparse.Namespace) -> None:
     from cmlflow.io import read, write
 
     events = read(options.input, format=options.format)
+    _file(options.output)
     labels, candidates = _predictions(options.model, _progress(events), readout=options.readout, device=options.device)
     if candidates is not None and options.output.suffix.lower() == ".root":
         labels, candidates = (c.labels for c in candidates), None
@@ -144,6 +173,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from cmlflow.io.files import atomically
 
     events = read(options.input, format=options.format)
+    if options.json is not None:
+        _file(options.json)
     if options.model is None:
         labels: Any = read_labels(options.input, format=options.format)
     else:
@@ -160,7 +191,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     from cmlflow.benchmark.multiplicity import multiplicity_benchmark
 
     how = (options.events, options.particles, options.seed)
-    multiplicity_benchmark(options.models, options.output, *how, sample=options.sample)
+    multiplicity_benchmark(options.models, _folder(options.output), *how, sample=options.sample)
 
 
 def _speed(options: argparse.Namespace) -> None:
@@ -204,6 +235,7 @@ def _show(options: argparse.Namespace) -> None:
     from cmlflow.plots.event import event_display
 
     events = read(options.input, format=options.format)
+    _file(options.output)
     chosen = list(range(min(len(events), 5))) if options.event is None else options.event
     if absent := [i for i in chosen if not 0 <= i < len(events)]:
         raise ValueError(f"{options.input} has events 0..{len(events) - 1}, event {absent[0]} is asked for")
@@ -393,7 +425,7 @@ def _reads_events(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.lstrip("+-").isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} given, expected 1 or more")
     return value

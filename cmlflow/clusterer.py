@@ -434,7 +434,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         for event in events:
             if own and event.detector and not told and own.split("-")[0] != event.detector.split("-")[0]:
                 told = True
-                warnings.warn(f"events of {event.detector!r}, but the model was trained on {own!r}", stacklevel=2)
+                warnings.warn(f"events of {event.detector!r}, but the model was trained on {own!r}", stacklevel=1)
             yield event
 
     def _progress(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -15,6 +15,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 
 UNKNOWN = -1
+MOST_PARTICLES = 1_000_000  # of one event; more is a damaged file
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +178,8 @@ class Event:
         named = int(self.particle_id.max(initial=-1)) + 1
         if given is not None:
             named = max(named, int(given.particle.max(initial=-1)) + 1)
+        if named > MOST_PARTICLES:
+            raise ValueError(f"{where}: particle_id or deposits name particle {named - 1}, expected numbers from 0 on")
         self.particles = _particles(particles, named, where)
         self.tracks = None if tracks is None else _tracks(tracks, len(self.particles), where)
         self._given_deposits = given
@@ -321,8 +324,11 @@ def as_events(events: Event | Sequence[Event] | Iterable[Event]) -> Sequence[Eve
 
 
 def _floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
-    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
-        array = np.asarray(value, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
+            array = np.array(_plain(value), dtype=np.float32)  # a copy: what is checked here stays as it is
+    except (TypeError, ValueError) as err:
+        raise ValueError(f"{where}: {name} is {_short(value)}, expected numbers of one shape") from err
     if array.size == 0 and -1 not in shape and 0 in shape:
         array = array.reshape(shape)
     fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=False))
@@ -336,8 +342,24 @@ def _floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> 
     return np.ascontiguousarray(array)
 
 
+def _plain(value: Any) -> Any:
+    """A torch tensor, of any device and precision, as an array; anything else as it is."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        return (value.double() if value.is_floating_point() else value).numpy()
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _ints(value: ArrayLike, length: int, name: str, where: str) -> IntArray:
-    array = np.asarray(value)
+    try:
+        array = np.array(_plain(value))
+    except ValueError as err:
+        raise ValueError(f"{where}: {name} is {_short(value)}, expected integers") from err
     if array.size == 0:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
@@ -363,7 +385,8 @@ def _require(ok: NDArray[np.bool_], name: str, value: Any, where: str, wanted: s
 
 
 def _deposits(value: Deposits | Sequence[ArrayLike], n_hits: int, where: str) -> Deposits:
-    hit, particle, energy = (value.hit, value.particle, value.energy) if isinstance(value, Deposits) else value
+    given = (value.hit, value.particle, value.energy) if isinstance(value, Deposits) else value
+    hit, particle, energy = _arrays(given, "deposits", ("hit", "particle", "energy"), where)
     e = _floats(energy, (-1,), "deposits.energy", where)
     h = _ints(hit, len(e), "deposits.hit", where)
     p = _ints(particle, len(e), "deposits.particle", where)
@@ -394,18 +417,41 @@ def _dominant(deposits: Deposits, n_hits: int) -> IntArray:
     return out
 
 
+def _arrays(value: Any, name: str, fields: tuple[str, ...], where: str) -> tuple[Any, ...]:
+    """The arrays of a group, from a sequence of them or a dict with their names."""
+    if isinstance(value, Mapping):
+        value = [value[field] for field in fields if field in value]
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(fields):
+        raise ValueError(f"{where}: {name} is {_short(value)}, expected the arrays {', '.join(fields)}")
+    return tuple(value)
+
+
+def _known(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
+    """As `_floats`, with nan for what is not known."""
+    array = np.array(_plain(value), dtype=np.float32)
+    if array.size == 0 and 0 in shape:
+        array = array.reshape(shape)
+    if array.shape != shape:
+        raise ValueError(f"{where}: {name} has shape {array.shape}, expected {shape}")
+    if np.isinf(array).any():
+        raise ValueError(f"{where}: {name} holds an infinite value, expected finite ones, or nan")
+    return array
+
+
 def _particles(value: Particles | Sequence[ArrayLike] | None, named: int, where: str) -> Particles:
     if value is None:
         return Particles.unknown(named)
-    pdg_id, energy, direction = (value.pdg_id, value.energy, value.direction) if isinstance(value, Particles) else value
+    given = (value.pdg_id, value.energy, value.direction) if isinstance(value, Particles) else value
+    pdg_id, energy, direction = _arrays(given, "particles", ("pdg_id", "energy", "direction"), where)
+    n = np.size(_plain(pdg_id))
     out = Particles(
-        np.asarray(pdg_id, np.int64),
-        np.asarray(energy, np.float32),
-        np.asarray(direction, np.float32).reshape(-1, 3),
+        _ints(pdg_id, n, "particles.pdg_id", where),
+        _known(energy, (n,), "particles.energy", where),
+        _known(direction, (n, 3), "particles.direction", where),
     )
-    lengths = {len(out.pdg_id), len(out.energy), len(out.direction)}
-    if len(lengths) > 1:
-        raise ValueError(f"{where}: particles have arrays of different lengths {sorted(lengths)}")
+    if (out.energy < 0).any():
+        i = int(np.flatnonzero(out.energy < 0)[0])
+        raise ValueError(f"{where}: particles.energy of entry {i} is {out.energy[i]}, expected 0 or above, or nan")
     if len(out) < named:
         raise ValueError(
             f"{where}: particle_id or deposits name particle {named - 1}, but there are {len(out)} particles"
@@ -414,9 +460,15 @@ def _particles(value: Particles | Sequence[ArrayLike] | None, named: int, where:
 
 
 def _tracks(value: Tracks | Sequence[ArrayLike], n_particles: int, where: str) -> Tracks:
-    given = value
+    given: Any = value
     if isinstance(given, Tracks):
         given = (given.momentum, given.direction, given.entry, given.particle, *_present(given.crossing))
+    elif isinstance(given, Mapping):
+        given = [given[f] for f in ("momentum", "direction", "entry", "particle", "crossing") if f in given]
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise ValueError(
+            f"{where}: tracks are {_short(value)}, expected the arrays momentum, direction, entry, particle"
+        )
     if len(given) not in (4, 5):
         raise ValueError(
             f"{where}: tracks have {len(given)} arrays, expected momentum, direction, entry, particle and, where it is "

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from torch import nn
 
 from cmlflow.event import Event, FloatArray, IntArray
+from cmlflow.network import usable_device
 from cmlflow.readouts import Condensation, build_readout
 from cmlflow.reassignment import ShowerProfile, reassign
 from cmlflow.sampling import Points, collate_points, event_points
@@ -97,7 +98,7 @@ def network_outputs(
         Whether it takes tracks as points.
     device : str, default="cpu"
     """
-    network.to(device).eval()
+    network.to(usable_device(device)).eval()
     for event in events:
         points = event_points(event, tracks)
         batch = collate_points([points]).to(device)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from cmlflow.backbones import EdgeConvBackbone
@@ -74,7 +76,7 @@ def build_network(
     Raises
     ------
     ValueError
-        For a head or scaling that there is not.
+        For a head or scaling that there is not, a `dim` or `k` below 1.
 
     References
     ----------
@@ -82,9 +84,28 @@ def build_network(
     """
     if head not in HEADS:
         raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
+    for name, value in (("dim", dim), ("k", k)):
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} is {value!r}, expected an integer of 1 or more")
     backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout, tracks=tracks)
     origin = OriginHead(backbone.out_features) if tracks else None
     return Network(backbone, HEADS[head](backbone.out_features, dim), origin)
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """The torch device of a name.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such device, or this torch is built without it.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as err:  # torch reports a build without CUDA as AssertionError
+        raise ValueError(f"device is {str(name)!r}, which this torch cannot use: {str(err).splitlines()[0]}") from err
+    return device
 
 
 class Slopes(nn.Module):

@@ -137,6 +137,23 @@ def test_options_that_do_nothing_are_refused(words, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_is_told_before_the_work(sample, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cmlflow.MetricClusterer, "fit", None)
+    monkeypatch.setattr(cmlflow.MetricClusterer, "tune", None)
+    file = tmp_path / "file"
+    file.touch()
+    for words, message in (
+        (["tune", model, sample, "-o", file], "is a file, expected the name of a folder"),
+        (["tune", model, sample, "-o", tmp_path / "out", "--readout", "foo"], "readout: got 'foo'"),
+        (["train", sample, "-o", file], "is a file, expected the name of a folder"),
+        (["train", sample, "-o", tmp_path / "out", "--tuning", "nope.root"], "nope.root: no such file"),
+        (["evaluate", sample, "--json", tmp_path / "no" / "a.json"], "there is no folder"),
+        (["demo", "-o", tmp_path], "is a folder, expected the name of a file"),
+    ):
+        assert run(*words) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_training_from_the_shell_is_training_from_python(sample, model):
     same = cmlflow.MetricClusterer(max_epochs=1, batch_size=2, dim=4).fit(cmlflow.read(sample))
     events = cmlflow.read(sample)

@@ -164,7 +164,14 @@ def test_integers_in_any_kind():
         ({"deposits": ([0], [0], [-1.0])}, "deposit 0 has hit 0, particle 0, energy -1.0"),
         ({"deposits": ([0, 1], [0], [1.0])}, r"deposits.hit has shape \(2,\), expected \(1,\)"),
         ({"particles": ([11], [5.0], [[0, 0, 1]])}, "name particle 1, but there are 1 particles"),
-        ({"particles": ([11, 11], [5.0], np.eye(3)[:2])}, r"particles have arrays of different lengths \[1, 2\]"),
+        ({"particles": ([11, 11], [5.0], np.eye(3)[:2])}, r"particles.energy has shape \(1,\), expected \(2,\)"),
+        ({"particles": ([11], [5.0], np.zeros((3, 1)))}, r"particles.direction has shape \(3, 1\), expected \(1, 3\)"),
+        ({"particles": ([11.7], [5.0], np.eye(3)[:1])}, r"particles.pdg_id of entry 0 is 11.7, expected integers"),
+        ({"particles": ([11], [-5.0], np.eye(3)[:1])}, r"particles.energy of entry 0 is -5.0, expected 0 or above"),
+        ({"particles": 3}, r"particles is 3, expected the arrays pdg_id, energy, direction"),
+        ({"deposits": ([0], [10**12], [1.0])}, r"name particle 1000000000000, expected numbers from 0 on"),
+        ({"position": "abc"}, r"position is 'abc', expected numbers of one shape"),
+        ({"deposits": "abc"}, r"deposits is 'abc', expected the arrays hit, particle, energy"),
         ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 300]], [2])}, r"tracks.particle names a particle outside -1..1"),
         ({"tracks": ([5.0], [[0, 0, 1]], [], [0])}, r"tracks.entry has shape \(0,\), expected \(1, 3\)"),
         ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 1]])}, "event 8: tracks have 3 arrays, expected momentum, direction"),
@@ -261,3 +268,31 @@ def test_as_events():
     ):
         with pytest.raises(TypeError, match=message):
             as_events(wrong)
+
+
+def test_an_event_keeps_what_was_checked():
+    position, energy = np.zeros((2, 3), np.float32), np.ones(2, np.float32)
+    event = Event(position, energy)
+    position[0], energy[0] = np.nan, -1
+    assert np.isfinite(event.position).all()
+    assert (event.energy == 1).all()
+
+
+def test_tensors_and_dicts_are_taken():
+    torch = pytest.importorskip("torch")
+    x = torch.zeros(2, 3, requires_grad=True)
+    event = Event(
+        x,
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.int32),
+        torch.tensor([0, -1]),
+        deposits={"hit": [0], "particle": [0], "energy": [1.0]},
+        particles={"pdg_id": [11], "energy": [np.nan], "direction": [[0, 0, 1]]},
+        tracks={"momentum": [2.0], "direction": [[0, 0, 1]], "entry": [[0, 0, 0]], "particle": [0]},
+    )
+    assert event.energy.tolist() == [1.0, 1.0]
+    assert (event.n_particles, len(event.tracks)) == (1, 1)
+
+
+def test_title():
+    assert (Event([[0, 0, 0]], [1.0]).title, Event([[0, 0, 0]], [1.0], number=7).title) == ("event", "event 7")

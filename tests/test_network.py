@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cmlflow import Event, simulate
-from cmlflow.network import build_network, fit_scaling
+from cmlflow.network import build_network, fit_scaling, usable_device
 from cmlflow.sampling import event_points
 
 
@@ -85,3 +85,19 @@ def test_scaling_takes_points_of_tracks_where_the_network_does():
         torch.testing.assert_close(y[:, :5].mean(0), torch.zeros(5), atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="none of the training events has a hit with a known particle"):
         fit_scaling(network, [Event([[0, 0, 1]], [1.0], tracks=([1.0], [[0, 0, 1]], [[0, 0, 1]], [-1]))], True)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"dim": 0}, {"k": 2.5}, {"dim": "x"}])
+def test_sizes_are_checked(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value!r}, expected an integer of 1 or more"):
+        build_network(**wrong)
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ValueError, match="device is 'nonsense', which this torch cannot use"):
+        usable_device("nonsense")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device is 'cuda', which this torch cannot use"):
+            usable_device("cuda")
+    assert usable_device("cpu") == torch.device("cpu")

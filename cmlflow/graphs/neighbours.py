@@ -64,8 +64,8 @@ def knn(x: Array, k: int, ptr: Array | None = None) -> Array:
         raise ValueError(f"x of point {row} is not finite")
     bounds = event_bounds(ptr, len(points))
     points = points.detach()
-    if not points.is_floating_point():
-        points = points.to(torch.get_default_dtype())
+    if points.dtype not in (torch.float32, torch.float64):  # integers exactly, half precision without losing more of it
+        points = points.float() if points.is_floating_point() else points.double()
     order = lexicographic_order(points, bounds)
     found = sorted_knn(points[order], k, bounds)
     out = torch.empty_like(found)

@@ -43,7 +43,17 @@ ATLAS_LAYERS: dict[str, Surface] = {
     **_family("TileGap", 15, 1, "r", 3215.0, 3630.0, 2246.5),
     **_family("TileExt", 18, 0, "r", 2450.0, 2870.0, 3480.0),
 }
+"""Range of \\|eta\\| that the layers of each kind cover, roughly."""
 """Layer by name. The numbers 0 and 4 (presamplers) and those above 20 (forward calorimeter) have no surface here."""
+EXTENT = {
+    "EMB": (0.0, 320.0),
+    "EME": (25.0, 215.0),
+    "HEC": (30.0, 215.0),
+    "TileBar": (0.0, 290.0),
+    "TileGap": (290.0, 365.0),
+    "TileExt": (350.0, 650.0),
+}
+"""Range of |z| of cylinders, of r of planes [cm], that the layers of each kind cover, roughly."""
 
 
 def crossing_point(eta: ArrayLike, phi: ArrayLike, surface: Surface) -> Array:
@@ -66,4 +76,30 @@ def crossing_point(eta: ArrayLike, phi: ArrayLike, surface: Surface) -> Array:
         radius = surface.at / np.abs(np.sinh(e))
     out = from_eta_phi(e, phi, radius)
     out[..., 2] = np.copysign(surface.at, e)
+    return out
+
+
+def nearest_layers(position: ArrayLike) -> NDArray[np.int64]:
+    """Number of the layer whose surface a cell is nearest to.
+
+    A surface counts for cells in its `EXTENT` alone.
+
+    Parameters
+    ----------
+    position : array_like of shape (n, 3), float [cm]
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        0 where no surface is in range, or nearer than 50 cm.
+    """
+    x = np.asarray(position, np.float64)
+    radius, z = np.hypot(x[:, 0], x[:, 1]), np.abs(x[:, 2])
+    best, out = np.full(len(x), 50.0), np.zeros(len(x), np.int64)
+    for name, surface in ATLAS_LAYERS.items():
+        low, high = EXTENT[name.rstrip("0123456789")]
+        across, along = (radius, z) if surface.fixed == "r" else (z, radius)
+        away = np.abs(across - surface.at)
+        nearer = (away < best) & (along >= low) & (along <= high)
+        best[nearer], out[nearer] = away[nearer], surface.number
     return out

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.coordinates import from_eta_phi
 from cmlflow.event import IntArray
+from cmlflow.io.atlas import nearest_layers
 from cmlflow.io.files import FormatError
 from cmlflow.io.root import check_counts, open_root, open_tree, read_jagged
 
@@ -31,7 +32,8 @@ class CellGeometry:
         Number of the cell (`cell_geo_ID`), each once.
     position : ndarray of shape (n_cells, 3), float64 [cm]
     layer : ndarray of shape (n_cells,), int64
-        `cell_geo_sampling`; 0 where the file does not give it.
+        `cell_geo_sampling`; where the file does not give it, the layer whose surface is nearest, see
+        `cmlflow.io.atlas.nearest_layers`.
     sigma : ndarray of shape (n_cells,), float64 [GeV]
         Noise; nan where the file does not give it.
     """
@@ -98,6 +100,6 @@ def read_geometry(path: Path) -> CellGeometry:
         raise FormatError(
             f"{path}: cell_geo_ID {cell[j]} has eta {eta[j]}, phi {phi[j]}, rPerp {radius[j]}, expected finite values"
         )
-    layer = values.get("cell_geo_sampling", np.zeros(len(cell)))
+    layer = values.get("cell_geo_sampling", nearest_layers(position))
     sigma = values.get("cell_geo_sigma", np.full(len(cell), np.nan))
     return CellGeometry(cell, position, layer.astype(np.int64), sigma.astype(np.float64))

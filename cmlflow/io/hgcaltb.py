@@ -25,6 +25,7 @@ PRIMARIES = ("PrimaryEnergies", "PrimaryPDGIDs")
 SIGNALS = ("CEESignals", "CHESignals", "AHCALSignals")
 SCANNED_EVENTS = 50
 EVENTS_PER_BASKET = 256
+HGCAL_LAYERS = 50
 
 
 class HgcaltbEvents(BlockEvents):
@@ -47,7 +48,7 @@ class HgcaltbEvents(BlockEvents):
         where there are no track numbers.
     detector : str, optional
         Name of the geometry; by default what `write_hgcaltb` kept, otherwise ``"hgcal"`` for merged cells and
-        ``"hgcal-testbeam"`` for raw steps.
+        ``"hgcal-testbeam"`` for raw steps, and none where the first 50 events have hits outside of layers 1-50.
     step_size : int or str, default "64 MB"
         Events per block, or the memory a block may take.
     cache : int, default 2
@@ -113,6 +114,9 @@ class HgcaltbEvents(BlockEvents):
             scan = self._read([b for b in (*REQUIRED, *OPTIONAL) if b in tree], 0, min(total, SCANNED_EVENTS))
             sizes = [read_jagged(self.path, tree, [name], 0, 1)[name].counts for name in SIGNALS if name in tree]
             self._plan = make_plan(scan, counts[0], *self._asked, sizes=[int(n.sum()) for n in sizes])
+            subdetector = scan["hit_detector"].values if "hit_detector" in scan else None
+            layer = self._plan.layers(scan["hit_layer"].values, subdetector)
+            self._is_hgcal = not len(layer) or bool(layer.min() >= 1 and layer.max() <= HGCAL_LAYERS)
         return self._plan
 
     def _read(self, branches: Iterable[str], start: int, stop: int) -> dict[str, Jagged]:
@@ -147,9 +151,10 @@ class HgcaltbEvents(BlockEvents):
         particles = _particles(primaries, count, plan.reverse) if matched else None
         layer = plan.layers(hits["hit_layer"], hits.get("hit_detector"))
         steps = plan.variant == "steps"
+        usual = ("hgcal-testbeam" if steps else "hgcal") if self._is_hgcal else None
         given: dict[str, Any] = {
             "particles": particles,
-            "detector": ("hgcal-testbeam" if steps else "hgcal") if self._named is None else self._named or None,
+            "detector": usual if self._named is None else self._named or None,
             "number": None if number < 0 else number,
         }
         threshold = (0.5 if steps else 0.0) if self._threshold is None else self._threshold
@@ -222,8 +227,8 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
 
     The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks and
-    directions are lost. Energies are converted to MeV, those of hits from MIP, or from GeV where the events name a
-    detector that does not begin with ``hgcal``; reading gives back the same float32 values. The name of the detector is
+    directions are lost. Energies are converted to MeV, those of hits from MIP, or from GeV for the detectors
+    ``slab-*``, ``atlas`` and ``edm4hep``; reading gives back the same float32 values. The name of the detector is
     kept beside the tree where all events have the same.
 
     Parameters

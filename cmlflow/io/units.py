@@ -5,12 +5,14 @@ from __future__ import annotations
 MIP_MEV = 0.08925
 """Most probable energy loss of a minimum ionising particle in 300 µm of silicon [MeV]."""
 
+IN_GEV = ("slab", "atlas", "edm4hep")
+"""First words of the names of detectors whose hit energies are in GeV."""
+
 
 def mev_per_unit(detector: str | None, unnamed: float) -> float:
-    """MeV per unit of the hit energies: MIP where the name of the detector begins with ``hgcal``, GeV elsewhere.
+    """MeV per unit of the hit energies: by the first word of the detector's name, MIP for hgcal, GeV for others known.
 
-    `unnamed` is for events that name no detector: the format decides what is usual.
+    `unnamed` is for events that name no detector, or one that cmlflow does not know: what is usual in the format.
     """
-    if not detector:
-        return unnamed
-    return MIP_MEV if detector.startswith("hgcal") else 1000.0
+    family = (detector or "").split("-")[0]
+    return MIP_MEV if family == "hgcal" else 1000.0 if family in IN_GEV else unnamed

@@ -25,7 +25,7 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
         raise ValueError(f"{name} has shape {tuple(points.shape)}, expected (n_hits, D)")
     if labels.shape != points.shape[:1]:
         raise ValueError(f"particle_id has shape {tuple(labels.shape)}, expected ({len(points)},) as {name} has rows")
-    if labels.is_floating_point():
+    if labels.is_floating_point() and len(labels):
         raise ValueError(f"particle_id has type {labels.dtype}, expected integers")
     if len(labels) and int(labels.min()) < -1:
         raise ValueError(f"particle_id holds {int(labels.min())}, expected -1 (unknown) or above")
@@ -36,12 +36,14 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
 
 def tensor(value: ArrayLike) -> Tensor:
     """As a tensor; arrays are copied, as those from files may be read-only."""
-    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value)
+    if isinstance(value, np.ndarray):
+        value = np.array(value.astype(np.int64) if value.dtype.kind == "u" else value)
+    return torch.as_tensor(value)
 
 
 def as_given(value: Tensor, like: Array) -> Array:
     """A result in the kind of `like`: a tensor, or an array."""
-    return value.numpy() if isinstance(like, np.ndarray) else value
+    return value.detach().numpy() if isinstance(like, np.ndarray) else value
 
 
 def compact(labels: Tensor) -> tuple[Tensor, int]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cmlflow.event import Event
 from cmlflow.losses import Loss
 from cmlflow.losses.origin import balance_loss, origin_loss
+from cmlflow.network import usable_device
 from cmlflow.sampling import collate, grid_symmetry, n_points, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
@@ -100,7 +101,7 @@ def train(
         A loss that is not finite; names epoch, step and event.
     """
     config = config or TrainingConfig()
-    device = torch.device(device)
+    device = usable_device(device)
     if not len(events):
         raise ValueError("there is no event to train on")
     run = _Run(network.to(device), loss, events, validation, config, score, device, tracks)

@@ -162,3 +162,10 @@ def test_no_points(n_columns):
 def test_wrong_input(x, k, ptr, message):
     with pytest.raises(ValueError, match=message):
         knn(x, k, ptr)
+
+
+def test_integers_and_half_precision_are_not_rounded_further():
+    large = np.array([[2**24], [2**24 + 1], [2**24 + 3]])
+    assert knn(large, 2).tolist() == [[0, 1], [1, 0], [2, 1]]
+    x = torch.randn(200, 64, generator=torch.Generator().manual_seed(0)).mul(5).half()
+    assert torch.equal(knn(x, 8), knn(x.double(), 8))

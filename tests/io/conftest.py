@@ -33,7 +33,7 @@ def build_event(seed, n_hits, n_particles, deposits=True, tracks=0, purity=False
     return Event(
         rng.normal(0, 30, (n_hits, 3)),
         rng.uniform(0, 40, n_hits),
-        rng.integers(0, 51, n_hits),
+        rng.integers(1, 51, n_hits),
         rng.integers(-1, n_particles, n_hits),
         particles=particles,
         number=number,

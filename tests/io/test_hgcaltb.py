@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmlflow.io.hgcaltb as module
+from cmlflow.evaluation import evaluate
 from cmlflow.event import Event
 from cmlflow.io import FormatError, read, read_labels, write
 from cmlflow.io.hgcaltb import HgcaltbEvents
@@ -166,7 +167,7 @@ shapes = st.tuples(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("detector", "mev"), [("hgcal", MIP), (None, MIP), ("slab-hg", 1000.0)])
+@pytest.mark.parametrize(("detector", "mev"), [("hgcal", MIP), (None, MIP), ("mine", MIP), ("slab-hg", 1000.0)])
 def test_energies_are_mev_in_the_file_and_what_they_were_after(tmp_path, detector, mev):
     energy = np.array([2.5, 0.25], np.float32)
     event = Event([[0, 0, 320], [1, 0, 320]], energy, [1, 1], [0, 0], detector=detector)
@@ -177,6 +178,35 @@ def test_energies_are_mev_in_the_file_and_what_they_were_after(tmp_path, detecto
     np.testing.assert_array_equal(back.energy, energy)
     (renamed,) = HgcaltbEvents(tmp_path / "a.root", detector="another")
     np.testing.assert_array_equal(renamed.energy, energy)
+
+
+def test_rntuple(tmp_path, running):
+    """What uproot writes of a plain dict, from version 5.7 on."""
+    path = tmp_path / "a.root"
+    names = [n for n in running[0] if not n.startswith("Primary")]
+    with uproot.recreate(path) as file:
+        file.mkrntuple("HGCALTBout", {n: ak.Array([np.asarray(e[n]) for e in running]) for n in names})
+    events = read(path)
+    assert [e.n_particles for e in events] == [len(np.unique(e["hit_showerid"])) for e in running]
+    store(tmp_path / "b.root", running, drop=("PrimaryEnergies", "PrimaryPDGIDs"))
+    for a, b in zip(events, read(tmp_path / "b.root"), strict=True):
+        np.testing.assert_array_equal(a.energy, b.energy)
+
+
+def test_hits_outside_of_the_layers_of_the_hgcal_are_of_no_known_detector(tmp_path):
+    write([Event([[0, 0, 320]], [2.0], [0], [0])], tmp_path / "a.root")
+    with uproot.open(tmp_path / "a.root") as source:
+        columns = {
+            n: source["HGCALTBout"][n].array()
+            for n in ("hit_x", "hit_y", "hit_z", "hit_Edep", "hit_layer", "hit_showerid")
+        }
+        columns["hit_purity"] = source["HGCALTBout"]["hit_purity"].array()
+    with uproot.recreate(tmp_path / "b.root") as file:
+        file.mktree("HGCALTBout", {n: f"var * {ak.to_numpy(ak.flatten(a)).dtype}" for n, a in columns.items()})
+        file["HGCALTBout"].extend(columns)
+    (event,) = read(tmp_path / "b.root")
+    assert event.detector is None
+    assert evaluate([event], [np.zeros(1, np.int64)]).efficiency.value == 1
 
 
 def test_a_file_has_one_unit(tmp_path):

@@ -10,7 +10,7 @@ import uproot
 
 import cmlflow.io.mltree as reader
 from cmlflow.io import FormatError, read, read_labels
-from cmlflow.io.atlas import ATLAS_LAYERS
+from cmlflow.io.atlas import ATLAS_LAYERS, EXTENT, nearest_layers
 from cmlflow.io.mltree import MltreeEvents
 
 LAYERS = ("EMB1", "EMB2", "EME2", "TileBar0")
@@ -235,6 +235,19 @@ def test_surfaces_are_those_of_the_detector():
         "TileGap1": (15, "r", 321.5), "TileGap2": (16, "r", 363.0), "TileGap3": (17, "r", 224.65),
         "TileExt0": (18, "r", 245.0), "TileExt1": (19, "r", 287.0), "TileExt2": (20, "r", 348.0),
     }  # fmt: skip
+
+
+def test_layers_by_position_where_the_geometry_does_not_name_them():
+    points, numbers = [], []
+    for name, surface in ATLAS_LAYERS.items():
+        low, high = EXTENT[name.rstrip("0123456789")]
+        other = (low + high) / 2 if not name.startswith("TileGap") else 305.0
+        for sign in (1, -1):
+            along = (surface.at, other) if surface.fixed == "r" else (other, surface.at)
+            points.append([0.6 * along[0] + 0.1, -0.8 * along[0], sign * along[1]])
+            numbers.append(surface.number)
+    assert nearest_layers(points).tolist() == numbers
+    assert nearest_layers([[10, 0, 0], [0, 900, 0]]).tolist() == [0, 0]
 
 
 def test_a_case_by_hand(tmp_path):

@@ -204,3 +204,10 @@ def test_fifty_thousand_hits_take_less_than_a_gigabyte():
         [sys.executable, "-c", MEMORY.format(n=50_000)], check=True, capture_output=True, text=True, timeout=600
     )
     assert int(done.stdout) < 1_000_000  # kB above the baseline
+
+
+def test_unsigned_labels_and_events_without_hits():
+    z = np.random.default_rng(0).normal(size=(6, 4))
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert supcon_loss(z, labels.astype(np.uint64)) == supcon_loss(z, labels)
+    assert supcon_loss(np.zeros((0, 4)), np.zeros(0)) == 0
