@@ -50,10 +50,9 @@ def _file(path: Path) -> Path:
 
 
 def _folder(path: Path) -> Path:
-    """A path to write a folder to, made before the work."""
+    """A path of a folder to write to, checked before the work."""
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file, expected the name of a folder")
-    path.mkdir(parents=True, exist_ok=True)
     return path
 
 
