@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,8 @@ def build_network(
     """
     if head not in HEADS:
         raise ValueError(f"head is {head!r}, expected one of {sorted(HEADS)}")
-    for name, value in (("dim", dim), ("k", k)):
+    sizes: dict[str, Any] = {"dim": dim, "k": k}
+    for name, value in sizes.items():
         if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} is {value!r}, expected an integer of 1 or more")
     backbone = EdgeConvBackbone(k=k, scaling=scaling, dropout=dropout, tracks=tracks)
