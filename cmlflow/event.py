@@ -155,9 +155,13 @@ class Event:
         detector: str | None = None,
         number: int | None = None,
     ) -> None:
+        where = "event" if number is None else f"event {number}"
+        if number is not None and int(number) != number:
+            raise ValueError(f"{where}: number is {number}, expected an integer")
+        if not isinstance(detector, str | None):
+            raise ValueError(f"{where}: detector is {detector!r}, expected a name")
         self.number = None if number is None else int(number)
         self.detector = detector
-        where = "event" if number is None else f"event {number}"
         self.energy = _floats(energy, (-1,), "energy", where)
         n_hits = len(self.energy)
         self.position = _floats(position, (n_hits, 3), "position", where)

@@ -168,6 +168,7 @@ def test_integers_in_any_kind():
         ({"particles": ([11], [5.0], np.zeros((3, 1)))}, r"particles.direction has shape \(3, 1\), expected \(1, 3\)"),
         ({"particles": ([11.7], [5.0], np.eye(3)[:1])}, r"particles.pdg_id of entry 0 is 11.7, expected integers"),
         ({"particles": ([11], [-5.0], np.eye(3)[:1])}, r"particles.energy of entry 0 is -5.0, expected 0 or above"),
+        ({"detector": 5}, r"detector is 5, expected a name"),
         ({"particles": 3}, r"particles is 3, expected the arrays pdg_id, energy, direction"),
         ({"deposits": ([0], [10**12], [1.0])}, r"name particle 1000000000000, expected numbers from 0 on"),
         ({"position": "abc"}, r"position is 'abc', expected numbers of one shape"),
@@ -292,6 +293,11 @@ def test_tensors_and_dicts_are_taken():
     )
     assert event.energy.tolist() == [1.0, 1.0]
     assert (event.n_particles, len(event.tracks)) == (1, 1)
+
+
+def test_numbers_are_whole():
+    with pytest.raises(ValueError, match=r"event 1.5: number is 1.5, expected an integer"):
+        Event([[0, 0, 0]], [1.0], number=1.5)
 
 
 def test_title():

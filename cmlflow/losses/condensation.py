@@ -59,7 +59,7 @@ def condensation_loss(beta: ArrayLike, x: Array, particle_id: ArrayLike, q_min: 
     Raises
     ------
     ValueError
-        Wrong shapes or labels.
+        Wrong shapes or labels, a beta outside of [0, 1].
 
     References
     ----------
@@ -70,6 +70,10 @@ def condensation_loss(beta: ArrayLike, x: Array, particle_id: ArrayLike, q_min: 
     strength = tensor(beta).to(points)
     if strength.shape != labels.shape:
         raise ValueError(f"beta has shape {tuple(strength.shape)}, expected ({len(labels)},)")
+    outside = (strength < 0) | (strength > 1)
+    if bool(outside.any()):
+        i = int(outside.nonzero()[0])
+        raise ValueError(f"beta of hit {i} is {float(strength[i].detach())}, expected a value in 0..1")
     labels, n_particles = compact(labels)
     if n_particles == 0:
         zero = as_given(points.sum() * 0.0 + strength.sum() * 0.0, x)

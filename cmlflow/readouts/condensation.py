@@ -23,8 +23,8 @@ def condensation(
     """Cluster one event's condensation coordinates around its hits of highest beta.
 
     Hits with beta above `threshold` become centres by falling beta where they are at least `radius` from all earlier
-    ones; each centre in turn claims the hits within `radius` not claimed before, the rest go to the nearest centre.
-    Without a hit above `threshold`, the one of largest beta is the centre.
+    ones; each centre in turn claims the hits nearer than `radius` that are not claimed yet, the rest go to the nearest
+    centre. Without a hit above `threshold`, the one of largest beta is the centre.
 
     Parameters
     ----------

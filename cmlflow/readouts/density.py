@@ -63,7 +63,7 @@ def density(
 
     The score of a hit is exp(-d_k / temperature), with d_k the distance to its k-th nearest other hit. Hits with a
     score above `threshold` become centres by falling score where they are at least `radius` from all earlier ones;
-    each centre claims the hits within `radius`, the rest go to the nearest centre.
+    each centre claims the hits nearer than `radius`, the rest go to the nearest centre.
 
     Parameters
     ----------

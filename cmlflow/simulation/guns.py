@@ -175,7 +175,7 @@ class SimulatedEvents(Sequence[Event]):
     ) -> None:
         self.sample = _named(sample)
         for name, value, least in (("n_events", n_events, 0), ("seed", seed, 0), ("epoch", epoch, 0)):
-            if int(value) != value or value < least:
+            if value is None or int(value) != value or value < least:
                 raise ValueError(f"{name} is {value}, expected an integer of {least} or more")
         if n_particles is not None and n_particles < 0:
             raise ValueError(f"n_particles is {n_particles}, expected 0 or more")

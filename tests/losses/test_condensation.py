@@ -150,3 +150,9 @@ def test_wrong_input():
         condensation_loss(torch.zeros(2), torch.zeros(3, 4), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"x has shape \(3,\)"):
         condensation_loss(torch.zeros(3), torch.zeros(3), torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(("beta", "shown"), [([0.2, 1.5], "hit 1 is 1.5"), ([-0.25, 0.2], "hit 0 is -0.25")])
+def test_beta_outside_of_its_range(beta, shown):
+    with pytest.raises(ValueError, match=f"beta of {shown}, expected a value in 0..1"):
+        condensation_loss(np.array(beta), np.zeros((2, 2)), np.array([0, 0]))
