@@ -266,7 +266,7 @@ def test_a_case_by_hand(tmp_path):
     assert event.deposits.particle.tolist() == [0, 1, 0]
     assert event.deposits.energy.tolist() == [1.0, 3.0, 5.0]
     assert event.particle_id.tolist() == [1, 0]
-    assert event.layer.tolist() == [0, 0]
+    assert event.layer.tolist() == [19, 3]  # TileExt1, EMB3: the nearest ones, as the geometry names none
     kept = read(tmp_path / "a.root", negative="zero")[0]
     assert kept.energy.tolist() == [5.0, 0.0, 1.0]
     assert read_labels(tmp_path / "a.root")[0].tolist() == [1, 1]
