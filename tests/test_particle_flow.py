@@ -65,3 +65,11 @@ def test_before_fit_and_without_tracks(flow, events, tmp_path):
     (tmp_path / "association.json").write_text(json.dumps({"fashion": 1}))
     with pytest.raises(ValueError, match=r"association\.json: cannot be read \(associator: fashion not known"):
         ParticleFlow.load(tmp_path)
+
+
+@pytest.mark.parametrize("balance", [0.0, 2.0])
+def test_sums_are_in_the_loss_where_they_are_asked_for(balance):
+    model = cmlflow.MetricClusterer(tracks=True, k=8, max_epochs=1, batch_size=4, balance=balance)
+    (record,) = model.fit(cmlflow.simulate("pi-gun-5-10", 4, seed=1)).history_.records
+    assert ("loss_balance" in record) == (balance > 0)
+    assert record["loss_origin"] > 0

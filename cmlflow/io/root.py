@@ -44,9 +44,8 @@ def guarded(path: Path, what: str, read: Callable[[], T]) -> T:
     except (FormatError, PermissionError, FileNotFoundError):
         raise
     except (
-        Exception,
-        MemoryError,
-    ) as err:  # uproot raises zlib, struct, index, value, key and its own errors on damaged files
+        Exception
+    ) as err:  # uproot raises zlib, struct, index, value, key, memory and its own errors on damaged files
         raise FormatError(f"{path}: {what} cannot be read, the file is damaged or cut short: {one_line(err)}") from err
 
 
