@@ -14,18 +14,22 @@ from torch import nn
 from tqdm import tqdm
 
 from cmlflow.association import EmbeddedEvent
+from cmlflow.axes import AxisFinder, fit_axis_finder
+from cmlflow.cascade import Cascade, fit_cascade
 from cmlflow.event import Event, as_events
 from cmlflow.labelling import Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
 from cmlflow.network import Network, Slopes, build_network, fit_scaling
-from cmlflow.readouts import READOUTS, build_readout
-from cmlflow.reassignment import ShowerProfile, fit_profile
+from cmlflow.readouts import READOUTS, Condensation, build_readout
+from cmlflow.reassignment import ShowerProfile, fit_profile, reassign
 from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
+SAMPLE_FOR_AXES = 250  # the same for axes of showers, and the cascade that gives hits to them
+AXES_READOUT = Condensation(threshold=0.5, radius=0.57)  # what the cascade is trained on: axes 2 cm apart
 
 
 class MetricClusterer(BaseEstimator):  # type: ignore[misc]
@@ -33,9 +37,10 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    head : {"supcon", "margin", "prototype", "oc", "slopes"}, default="supcon"
+    head : {"supcon", "margin", "prototype", "oc", "slopes", "axes"}, default="supcon"
         What the network is trained with: supervised contrastive loss, margin loss, prototype loss on slopes with
-        learned offsets, or object condensation. ``"slopes"`` stands for no network, the slopes x/z and y/z alone.
+        learned offsets, or object condensation. ``"slopes"`` stands for no network, the slopes x/z and y/z alone;
+        ``"axes"`` for those and a beta learned from what lies around the line to the origin, see `AxisFinder`.
     readout : str or readout, default="density"
         How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
         was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
@@ -59,7 +64,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         them. In training a track is a point of its particle; readouts cluster hits and tracks together.
     reassign : int, default=0
         How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
-        `fit` learns after the network: see `cmlflow.reassignment`. Thresholds are tuned without it. Not with `tracks`.
+        `fit` learns after the network: see `cmlflow.reassignment`; with ``head="axes"``, by so many stages of
+        `cmlflow.cascade`. Thresholds are tuned without it. Not with `tracks`.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -140,7 +146,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.thresholds_: dict[str, dict[str, Any]] = {}
         self.trained_on_: dict[str, str | None] = {}
-        self.profile_: ShowerProfile | None = None
+        self.profile_: ShowerProfile | Cascade | None = None
 
     def fit(
         self,
@@ -172,7 +178,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            No event with a labelled hit; unknown names in the parameters; `reassign` with `tracks`.
+            No event with a labelled hit; unknown names in the parameters; `reassign` or ``head="axes"`` with `tracks`.
         """
         self._check_reassign()
         if self.select not in ("loss", "physics"):
@@ -205,7 +211,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
                 progress=self.verbose,
                 tensorboard=tensorboard,
             )
-        if self.reassign:
+        if isinstance(network, AxisFinder):
+            self._fit_axes(network, [sample[i] for i in range(min(SAMPLE_FOR_AXES, len(sample)))])
+        elif self.reassign:
             some = [sample[i] for i in range(min(SAMPLE_FOR_PROFILE, len(sample)))]
             self.profile_ = fit_profile(some, self.transform(some), seed=self.random_state)
         return self
@@ -398,9 +406,21 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         names += ["hits_per_batch", "precision", "augment", "balance"]
         return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
 
-    def _new_network(self) -> Network | Slopes:
+    def _fit_axes(self, finder: AxisFinder, events: Sequence[Event]) -> None:
+        fit_axis_finder(finder, events, seed=self.random_state)
+        if self.reassign:
+            outputs = list(self._outputs(events))
+            labels = [find_labels(AXES_READOUT, out, e)[0] for out, e in zip(outputs, events, strict=True)]
+            betas = [out.values["beta"] for out in outputs]
+            self.profile_ = fit_cascade(events, finder, betas, labels, self.reassign, seed=self.random_state)
+
+    def _new_network(self) -> Network | Slopes | AxisFinder:
         if self.head == "slopes":
             return Slopes()
+        if self.head == "axes":
+            if self.tracks:
+                raise ValueError("tracks is True, expected False with head='axes', which knows hits alone")
+            return AxisFinder()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             return build_network(self.head, self.dim, self.k, self.scaling, self.dropout, self.tracks)
@@ -420,7 +440,17 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     def _labels(self, readout: Any, output: Output, event: Event) -> tuple[np.ndarray, np.ndarray]:
         self._check_reassign()
-        return find_labels(readout, output, event, self.profile_, self.reassign)
+        return find_labels(readout, output, event, self._second_look)
+
+    def _second_look(self, output: Output, event: Event, labels: np.ndarray) -> np.ndarray:
+        """The hits given anew to the clusters of a readout, `reassign` times."""
+        profile, network = self.profile_, self.network_
+        if isinstance(profile, Cascade) and isinstance(network, AxisFinder):
+            return profile.labels(event, network, output.values["beta"], labels, self.reassign)
+        if isinstance(profile, ShowerProfile):
+            for _ in range(self.reassign):
+                labels = reassign(profile, event, output.embedding, labels)
+        return labels
 
     def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:
         """What the network says, event by event."""

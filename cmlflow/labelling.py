@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import nn
 from cmlflow.event import Event, FloatArray, IntArray
 from cmlflow.network import usable_device
 from cmlflow.readouts import Condensation, build_readout
-from cmlflow.reassignment import ShowerProfile, reassign
 from cmlflow.sampling import Points, collate_points, event_points
 
 
@@ -123,7 +122,10 @@ def make_readout(which: Any, head: str, thresholds: Mapping[str, Mapping[str, An
 
 
 def find_labels(
-    readout: Any, output: Output, event: Event, profile: ShowerProfile | None = None, n_times: int = 0
+    readout: Any,
+    output: Output,
+    event: Event,
+    second_look: Callable[[Output, Event, IntArray], IntArray] | None = None,
 ) -> tuple[IntArray, IntArray]:
     """Clusters of the hits and of the tracks of one event.
 
@@ -135,8 +137,8 @@ def find_labels(
     readout : readout or scikit-learn clusterer
     output : Output
     event : Event
-    profile : ShowerProfile, optional
-        Gives hits anew to the clusters, `n_times` times; without tracks only.
+    second_look : callable, optional
+        Gives hits anew to the clusters that the readout found; without tracks only.
 
     Returns
     -------
@@ -150,10 +152,7 @@ def find_labels(
     weight = {"sample_weight": points.weight} if getattr(readout, "uses_energy", False) else {}
     found = np.asarray(readout.fit_predict(output.readout_points(readout), **weight), np.int64)
     if not points.n_tracks:
-        if profile is not None:
-            for _ in range(n_times):
-                found = reassign(profile, event, output.embedding, found)
-        return found, np.empty(0, np.int64)
+        return found if second_look is None else second_look(output, event, found), np.empty(0, np.int64)
     n_hits = points.n_hits
     return shared_numbers(found[:n_hits], majority(found[n_hits:], points.track[n_hits:], points.n_tracks))
 

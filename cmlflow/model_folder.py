@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cmlflow import __version__
+from cmlflow.cascade import Cascade
 from cmlflow.reassignment import ShowerProfile
 
 FORMAT = 1
-PROFILE = "profile."  # what the names of the weights of a shower profile begin with
+PROFILE = "profile."  # what the names of the weights of what reassigns hits begin with
 PACKAGED = Path(__file__).parent / "assets" / "models"
 
 
@@ -95,14 +96,14 @@ def read_model(
     return parameters, thresholds, weights, trained_on
 
 
-def all_weights(network: nn.Module, profile: ShowerProfile | None) -> dict[str, Tensor]:
+def all_weights(network: nn.Module, profile: nn.Module | None) -> dict[str, Tensor]:
     """The weights of a network and of what reassigns hits, as one dict."""
     own = {} if profile is None else profile.state_dict()
     return network.state_dict() | {PROFILE + name: value for name, value in own.items()}
 
 
-def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | None:
-    """Put weights from `all_weights` into a network, and into the profile that is returned, if they have one.
+def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | Cascade | None:
+    """Put weights from `all_weights` into a network, and into what reassigns hits, if there are weights of it.
 
     Raises
     ------
@@ -110,7 +111,8 @@ def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) ->
         They do not fit the network; names the folder they are from.
     """
     own = {name.removeprefix(PROFILE): value for name, value in weights.items() if name.startswith(PROFILE)}
-    profile = ShowerProfile() if own else None
+    stages = {name.split(".")[1] for name in own if name.startswith("stages.")}
+    profile = Cascade(len(stages)) if stages else ShowerProfile() if own else None
     try:
         network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(PROFILE)})
         if profile is not None:

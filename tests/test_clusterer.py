@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from sklearn.base import clone
 from sklearn.cluster import DBSCAN, KMeans
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
+from cmlflow.axes import fit_axis_finder
+from cmlflow.cascade import Cascade, fit_cascade
 from cmlflow.losses import SupCon
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.readouts import Density
@@ -262,6 +265,34 @@ def test_slopes_need_no_training(tmp_path):
     loaded = MetricClusterer.load(tmp_path / "slopes")
     for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_axes_and_their_cascade_are_learned_saved_and_applied(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=150))
+    monkeypatch.setattr("cmlflow.clusterer.fit_cascade", partial(fit_cascade, n_steps=100))
+    train, events = blobs(12, seed=1), blobs(3, seed=5)
+    model = MetricClusterer(head="axes", readout="condensation", dim=2, reassign=2).fit(train)
+    model.tune(events, grid={"threshold": [0.3, 0.6], "radius": [0.5, 1.0]})
+    model.save(tmp_path / "model")
+    loaded = MetricClusterer.load(tmp_path / "model")
+    for e, a, b in zip(events, model.predict(events), loaded.predict(events), strict=True):
+        np.testing.assert_array_equal(a, b)
+        order, other = permuted(e)
+        assert same_clusters(model.predict([other])[0], a[order])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model.profile_ = Cascade(2)  # untrained, so that it can be seen that it counts
+    labels, without = model.predict(events), loaded.set_params(reassign=0).predict(events)
+    assert any(not same_clusters(a, b) for a, b in zip(labels, without, strict=True))
+    for e, a, b in zip(events, labels, without, strict=True):
+        with torch.no_grad():
+            beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
+        np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2))
+
+
+def test_axes_do_not_go_with_tracks():
+    with pytest.raises(ValueError, match="head='axes'"):
+        MetricClusterer(head="axes", tracks=True).fit(blobs(1))
 
 
 def test_thresholds_are_saved(model, tmp_path):

@@ -1,0 +1,280 @@
+"""Hits given to showers whose axes are known, in stages: each sees what the one before made of the event.
+
+A readout on the outputs of `AxisFinder` finds how many showers there are and where. The first stage scores pairs of a
+hit and a shower by the place of the hit around the axis; later ones also by the shower that the stage before made, its
+energy, centre, depth and width, and by where the neighbours of the hit went. Each stage is trained on the showers that
+the one before it found, not on true ones, so that it knows their mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cmlflow.axes import RINGS, AxisFinder, places, true_axes
+from cmlflow.event import Event
+
+Array = np.ndarray[Any, Any]
+
+CANDIDATES = 6  # showers a hit may go to: those with the nearest axes
+NEIGHBOURS = (8, 32)  # in space, whose shares are looked at
+N_FIRST, N_LATER = 11, 20  # features of a pair in the first stage and in later ones
+CORE = 3.0  # radius around the axis in which the depths of a shower are looked at [cm]
+SAME_AXIS = 2.5  # distance up to which a shower is that of a particle in training [cm]
+HITS_PER_EVENT = 1000  # in a step of the training
+
+
+class Showers:
+    """One event with the axes of its showers: what all stages need.
+
+    Parameters
+    ----------
+    event : Event
+    finder : AxisFinder
+    beta : ndarray of shape (n_hits,)
+    labels : ndarray of shape (n_hits,), int64
+        From a readout, 0..C-1 and -1; the axis of each cluster is the line through its hit of largest `beta`.
+
+    Attributes
+    ----------
+    axes : ndarray of shape (C, 2) [cm]
+        Mean place, weighted by `beta`, of the hits within 0.8 cm of that line, projected to z = 350 cm.
+    """
+
+    def __init__(self, event: Event, finder: AxisFinder, beta: Array, labels: Array) -> None:
+        x = torch.from_numpy(event.features())
+        self.place = places(x)
+        self.z, self.energy = event.features()[:, 2].astype(float), event.energy.astype(float)
+        order = np.lexsort((-self.energy, self.z, *self.place.T, -beta))  # equal ones in any order of the hits
+        order = order[labels[order] >= 0]
+        peaks = order[np.unique(labels[order], return_index=True)[1]]
+        tree = cKDTree(self.place)
+        near = tree.query_ball_point(self.place[peaks], RINGS[0], return_sorted=True)
+        self.axes = np.array([np.average(self.place[n], axis=0, weights=beta[n] + 1e-6) for n in near]).reshape(-1, 2)
+        self.strength = np.log(beta[peaks] + 1e-6) - np.log1p(1e-6 - beta[peaks])
+        around = finder.features(x, self.axes).double().numpy()[:, : len(RINGS) * len(finder.ends)]
+        self.around = around.reshape(len(self.axes), len(RINGS), -1)
+        self.depth = finder.depths(x)
+        self.start = np.array([self._start(n) for n in tree.query_ball_point(self.axes, CORE, return_sorted=True)])
+        distance = np.linalg.norm(self.place[:, None] - self.axes, axis=2)
+        self.near = np.argsort(distance, axis=1, kind="stable")[:, :CANDIDATES]
+        self.distance = np.take_along_axis(distance, self.near, 1)
+        space = event.features()[:, :3] * np.array([1, 1, 0.6])
+        self.neighbours = cKDTree(space).query(space, k=min(max(NEIGHBOURS), len(space)))[1].reshape(len(space), -1)
+
+    def _start(self, core: list[int]) -> float:
+        """The depth [cm] at which a tenth of the energy near the axis has been passed."""
+        core = sorted(core, key=self.z.__getitem__)
+        passed = np.cumsum(self.energy[core])
+        return float(self.z[core[int(np.searchsorted(passed, 0.1 * passed[-1]))]])
+
+    def owners(self, event: Event) -> Array:
+        """The shower of every hit by its true particle, -1 where that has none within 2.5 cm of its axis."""
+        ids, axes = true_axes(event)
+        distance, shower = cKDTree(self.axes).query(axes)
+        shower = np.where(distance < SAME_AXIS, shower, -1)
+        return np.where(event.particle_id >= 0, shower[np.searchsorted(ids, event.particle_id).clip(0)], -1)
+
+    def features(self, shares: Array | None) -> Tensor:
+        """Features of each hit with each of its candidates.
+
+        Parameters
+        ----------
+        shares : ndarray of shape (n_hits, C), optional
+            Part of every hit that the stage before gave to every shower; None for the first stage.
+
+        Returns
+        -------
+        Tensor of shape (n_hits, K, 11), or with `shares` (n_hits, K, 20), float32
+            Distance from the axis and its logarithm, depth and log energy of the hit, its depth behind the start of
+            the shower, that start, the log odds of the axis, energy within 1.6 cm of it, and in the three inner rings
+            at the depth of the hit. Then: log energy of the shower, distance from its centre, logarithm of that, its
+            depth in front of the hit, its width, distance in widths, the share it has of the 8 and of the 32 nearest
+            hits, weighted by energy, and the log of its share of the hit.
+        """
+        near, d = self.near, self.distance
+        z = self.z[:, None]
+        columns = [
+            d,
+            np.log1p(d),
+            np.broadcast_to(z, d.shape),
+            np.broadcast_to(np.log1p(self.energy)[:, None], d.shape),
+        ]
+        columns += [z - self.start[near], self.start[near], self.strength[near]]
+        columns.append(np.log1p(np.expm1(self.around[:, :2]).sum((1, 2)))[near])
+        columns += [self.around[near, ring, self.depth[:, None]] for ring in range(3)]
+        if shares is not None:
+            given = shares * self.energy[:, None]
+            total = given.sum(0) + 1e-3
+            centre = given.T @ self.place / total[:, None]
+            depth = given.T @ self.z / total
+            square = ((self.place[:, None] - centre) ** 2).sum(2)
+            width = np.sqrt((given * square).sum(0) / total + 1e-6)
+            away = np.sqrt(np.take_along_axis(square, near, 1))
+            columns += [np.log(total)[near], away, np.log1p(away), depth[near] - z, width[near], away / width[near]]
+            for k in NEIGHBOURS:
+                among = self.neighbours[:, :k]
+                votes = given[among].sum(1) / (self.energy[among].sum(1)[:, None] + 1e-6)
+                columns.append(np.take_along_axis(votes, near, 1))
+            columns.append(np.log(np.take_along_axis(shares, near, 1) + 1e-4))
+        return torch.from_numpy(np.stack(columns, 2).astype(np.float32))
+
+
+class Stage(nn.Module):
+    """Scores the candidates of a hit, each beside the best of the others."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_features: int, width: int = 48) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.pair = nn.Sequential(nn.Linear(n_features, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
+        self.score = nn.Sequential(nn.Linear(2 * width, width), nn.ELU(), nn.Linear(width, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, K, F) to scores (N, K); their softmax over K is the share of each shower."""
+        h = self.pair((features - self.mean) / self.scale)
+        out: Tensor = self.score(torch.cat([h, h.amax(1, keepdim=True).expand_as(h)], 2))
+        return out[..., 0]
+
+
+class Cascade(nn.Module):
+    """Stages that give every hit to a shower, each beginning with what the one before it gave."""
+
+    def __init__(self, n_stages: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(Stage(N_LATER if i else N_FIRST) for i in range(n_stages))
+
+    def labels(self, event: Event, finder: AxisFinder, beta: Array, labels: Array, n_stages: int) -> Array:
+        """The most likely shower of every hit of a cluster.
+
+        Parameters
+        ----------
+        event : Event
+        finder : AxisFinder
+        beta : ndarray of shape (n_hits,)
+            Of its hits.
+        labels : ndarray of shape (n_hits,), int64
+            From a readout; -1 stays -1.
+        n_stages : int
+            How many of the stages to go through.
+
+        Returns
+        -------
+        ndarray of shape (n_hits,), int64
+            0..C'-1 in the order of `labels`; showers that lose all their hits disappear.
+        """
+        if labels.max(initial=-1) < 1 or n_stages < 1:
+            return labels
+        showers = Showers(event, finder, beta, labels)
+        shares = stage_shares(self.stages[0], showers, None)
+        for stage in self.stages[1:n_stages]:
+            shares = stage_shares(stage, showers, shares)
+        clustered, best = labels >= 0, shares.argmax(1)
+        out = np.full(len(labels), -1, np.int64)
+        out[clustered] = np.unique(best[clustered], return_inverse=True)[1]
+        return out
+
+
+@torch.no_grad()
+def stage_shares(stage: nn.Module, showers: Showers, shares: Array | None) -> Array:
+    """Softmax of the scores of one stage, shape (n_hits, C); zero for showers that are no candidates."""
+    given = stage(showers.features(shares)).softmax(1).double().numpy()
+    out = np.zeros((len(showers.place), len(showers.axes)))
+    np.put_along_axis(out, showers.near, given, 1)
+    return out
+
+
+def fit_cascade(
+    events: Sequence[Event],
+    finder: AxisFinder,
+    betas: Sequence[Array],
+    labels: Sequence[Array],
+    n_stages: int,
+    n_steps: int = 1500,
+    events_per_step: int = 4,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+) -> Cascade:
+    """Train the stages one after the other, by cross entropy with weights sqrt(energy).
+
+    Parameters
+    ----------
+    events : sequence of Event
+        With truth.
+    finder : AxisFinder
+    betas : sequence of ndarray of shape (n_hits,)
+    labels : sequence of ndarray of shape (n_hits,), int64
+        Of the readout that finds the showers.
+    n_stages, n_steps, events_per_step : int
+    learning_rate : float
+        Of Adam at the start; falls linearly to zero.
+    seed : int
+        Of initial weights and of the choice of events and hits.
+
+    Raises
+    ------
+    ValueError
+        No event in which two showers of particles were found.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cascade = Cascade(n_stages)
+    data = [
+        (showers, showers.owners(event))
+        for event, beta, found in zip(events, betas, labels, strict=True)
+        if found.max(initial=-1) > 0 and (event.particle_id >= 0).any()
+        for showers in [Showers(event, finder, beta, found)]
+    ]
+    shares: list[Array | None] = [None] * len(data)
+    for i, stage in enumerate(cascade.stages):
+        pairs = [_pairs(showers, owner, given) for (showers, owner), given in zip(data, shares, strict=True)]
+        pairs = [pair for pair in pairs if len(pair[0])]
+        if not pairs:
+            raise ValueError("events: in none were two showers of known particles found, as shares are trained on")
+        _fit_stage(stage, pairs, n_steps, events_per_step, learning_rate, np.random.default_rng([seed, i]))
+        shares = [stage_shares(stage, showers, given) for (showers, _), given in zip(data, shares, strict=True)]
+    return cascade
+
+
+def _pairs(showers: Showers, owner: Array, shares: Array | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, position of the right shower among the candidates, and weight of the hits whose candidates hold it."""
+    right = torch.from_numpy(showers.near == owner[:, None])
+    there = right.any(1)
+    weight = torch.from_numpy(np.sqrt(showers.energy)).float()[there]
+    return showers.features(shares)[there], right[there].int().argmax(1), weight
+
+
+def _fit_stage(
+    stage: nn.Module,
+    pairs: Sequence[tuple[Tensor, Tensor, Tensor]],
+    n_steps: int,
+    events_per_step: int,
+    learning_rate: float,
+    rng: np.random.Generator,
+) -> None:
+    flat = torch.cat([features.flatten(0, 1) for features, _, _ in pairs])
+    stage.mean.copy_(flat.mean(0))  # type: ignore[operator]
+    stage.scale.copy_(flat.std(0, correction=0).clamp(min=1e-6))  # type: ignore[operator]
+    optimizer = torch.optim.Adam(stage.parameters(), lr=learning_rate)
+    for step in range(n_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (1 - step / n_steps)
+        chosen = rng.choice(len(pairs), min(events_per_step, len(pairs)), replace=False)
+        loss = torch.zeros(())
+        for i in chosen:
+            features, right, weight = pairs[int(i)]
+            hits = torch.from_numpy(rng.permutation(len(features))[:HITS_PER_EVENT])
+            each = functional.cross_entropy(stage(features[hits]), right[hits], reduction="none")
+            loss = loss + (weight[hits] * each).sum() / weight[hits].sum() / len(chosen)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
