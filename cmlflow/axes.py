@@ -167,7 +167,7 @@ def true_axes(event: Event) -> tuple[Array, Array]:
 def fit_axis_finder(
     finder: AxisFinder,
     events: Sequence[Event],
-    n_steps: int = 1500,
+    n_steps: int = 3000,
     hits_per_step: int = 4096,
     learning_rate: float = 3e-3,
     seed: int = 0,

@@ -199,7 +199,7 @@ def fit_cascade(
     betas: Sequence[Array],
     labels: Sequence[Array],
     n_stages: int,
-    n_steps: int = 1500,
+    n_steps: int = 3000,
     events_per_step: int = 4,
     learning_rate: float = 3e-3,
     seed: int = 0,

@@ -28,7 +28,7 @@ from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
-SAMPLE_FOR_AXES = 250  # the same for axes of showers, and the cascade that gives hits to them
+SAMPLE_FOR_AXES = 500  # the same for axes of showers, and the cascade that gives hits to them
 AXES_READOUT = Condensation(threshold=0.5, radius=0.57)  # what the cascade is trained on: axes 2 cm apart
 
 

@@ -15,12 +15,19 @@ READOUTS_TO_TUNE = {
     "oc": ("condensation", "density", "clue", "ward", "hdbscan"),
     "prototype": ("clue", "density", "hdbscan"),
     "slopes": ("clue", "density", "hdbscan"),
+    "axes": ("condensation", "clue", "density", "hdbscan"),
 }
 GRIDS: dict[str, dict[str, Sequence[float]]] = {  # lengths of the prototype embedding, densities in MIP
     "clue": {
         "density_radius": (0.05, 0.1, 0.2, 0.4),
         "link_distance": (0.15, 0.22, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.1),
         "min_density": (0.0, 60.0, 150.0, 300.0),
+    }
+}
+AXES_GRIDS: dict[str, dict[str, Sequence[float]]] = GRIDS | {  # axes 1 to 7 cm apart
+    "condensation": {
+        "threshold": (0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
+        "radius": (0.3, 0.45, 0.57, 0.75, 1.0, 1.25, 1.5, 2.0),
     }
 }
 FLOW_READOUTS = {
@@ -111,22 +118,22 @@ def compact(kind: str, head: str) -> Recipe:
 def best(kind: str) -> Recipe:
     """What has been found better than `compact` on the same showers.
 
-    CLUE in coordinates that are nearly constant along a shower from the origin, with lengths and energies as
-    thresholds, tuned on events of 2-15 particles; then a learned shower profile gives the hits between clusters anew.
-    For electrons the coordinates are the slopes x/z and y/z with offsets learned by the network of `compact`, with
-    its events and schedule, and the prototype loss. For pions, learned offsets gave fewer particles found: there it is
-    the slopes themselves, and nothing but the profile is trained, within a minute, on events of 2-8 particles.
+    For electrons: CLUE in coordinates that are nearly constant along a shower from the origin, the slopes x/z and y/z
+    with offsets learned by the network of `compact`, with its events and schedule, and the prototype loss; thresholds
+    are lengths and energies, and a learned shower profile then gives the hits between clusters anew. Where there are
+    pions: lines from the origin that a small network takes for the axis of a shower, by what lies around them, read by
+    OC inference; and three stages that give every hit to one of those showers. That takes six minutes on one core,
+    with events of 2-12 particles. Both are tuned on events of 2-15 particles.
 
     Notes
     -----
-    For electrons too the slopes do most of the work: see `slopes`, the same without what is learned.
+    For electrons the slopes do most of the work: see `slopes`, the same without what is learned.
     """
-    common = {"readout": "clue", "dim": 4 if kind == "em" else 2}
     if kind == "em":
-        parameters = compact(kind, "supcon").parameters | common
-        parameters |= {"head": "prototype", "scaling": "projective", "dropout": 0.0, "warmup_steps": 50, "reassign": 1}
+        parameters = compact(kind, "supcon").parameters | {"head": "prototype", "readout": "clue", "dim": 4}
+        parameters |= {"scaling": "projective", "dropout": 0.0, "warmup_steps": 50, "reassign": 1}
     else:
-        parameters = common | {"head": "slopes", "reassign": 2}
+        parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3}
     return Recipe(
         name=f"compact-{kind}-best",
         sample=f"compact-{kind}",
@@ -134,10 +141,10 @@ def best(kind: str) -> Recipe:
         n_validation=60,
         n_tuning=100,
         parameters=parameters,
-        readouts=READOUTS_TO_TUNE["prototype"],
-        train_particles=None if kind == "em" else (2, 8),
+        readouts=READOUTS_TO_TUNE[parameters["head"]],
+        train_particles=None if kind == "em" else (2, 12),
         tuning_particles=(2, 15),
-        grids=GRIDS,
+        grids=GRIDS if kind == "em" else AXES_GRIDS,
     )
 
 
@@ -147,7 +154,8 @@ def slopes(kind: str) -> Recipe:
     With the shower profile for electrons, where `best` has a network; without anything learned otherwise.
     """
     parameters = {"head": "slopes", "readout": "clue", "dim": 2, "reassign": 1 if kind == "em" else 0}
-    return replace(best(kind), name=f"compact-{kind}-slopes", parameters=parameters, train_particles=None)
+    name, readouts = f"compact-{kind}-slopes", READOUTS_TO_TUNE["slopes"]
+    return replace(best(kind), name=name, parameters=parameters, readouts=readouts, train_particles=None, grids=GRIDS)
 
 
 def control(kind: str, name: str) -> Recipe:
