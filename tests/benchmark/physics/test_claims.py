@@ -96,8 +96,25 @@ def test_goals_are_met_or_not(make, size):
         assert goal["met"] is (None if name.startswith("HAD") else True), name
     assert worse["EM at 15: purity +0.15, efficiency no lower"]["verdict"] == FAILS
     assert worse["EM at 8: purity ≥ 0.93"]["met"] is False
-    assert worse["EM: distance of σ_eff to the floor at least halved"]["met"] is False
+    assert worse["EM: distance of σ_eff to the floor at least halved, where SupCon has one"]["met"] is False
     assert {g["verdict"] for g in goals(make(asked, size, {}))} == {NOT_RUN}
+
+
+@pytest.mark.usefixtures("with_best")
+def test_a_distance_is_halved_where_there_is_one(make, size, monkeypatch):
+    results = make(cells(size, ["em"], ["supcon", "best"], [16], [1]), size, {"supcon": "poor", "best": "good"})
+    name = "EM: distance of σ_eff to the floor at least halved, where SupCon has one"
+    evidence = goal(results, name)["evidence"]
+    assert [e.partition(":")[0].split()[-1] for e in evidence] == [str(n) for n in results.numbers if n > 1]
+    floor, difference = Query("em", "supcon", "em", "floor", (8,), "native@wide"), results.difference
+    monkeypatch.setattr(results, "difference", lambda a, b: difference(b, b) if b == floor else difference(a, b))
+    evidence = goal(results, name)["evidence"]
+    assert evidence[-1] == "8 particles: SupCon is at the floor"
+    assert not any("at 8:" in e for e in evidence)
+
+
+def goal(results, name):
+    return next(g for g in goals(results) if g["goal"] == name)
 
 
 def test_too_few_is_not_the_same_as_not_run():
