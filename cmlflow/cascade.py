@@ -62,11 +62,22 @@ class Showers:
         self.around = around.reshape(len(self.axes), len(RINGS), -1)
         self.depth = finder.depths(x)
         self.start = np.array([self._start(n) for n in tree.query_ball_point(self.axes, CORE, return_sorted=True)])
-        distance = np.linalg.norm(self.place[:, None] - self.axes, axis=2)
-        self.near = np.argsort(distance, axis=1, kind="stable")[:, :CANDIDATES]
-        self.distance = np.take_along_axis(distance, self.near, 1)
+        candidates = np.arange(min(CANDIDATES, len(self.axes))) + 1
+        self.distance, self.near = cKDTree(self.axes).query(self.place, k=candidates)
         space = event.features()[:, :3] * np.array([1, 1, 0.6])
         self.neighbours = cKDTree(space).query(space, k=min(max(NEIGHBOURS), len(space)))[1].reshape(len(space), -1)
+
+    def _votes(self, given: Array) -> list[Array]:
+        """The part that each candidate of a hit has of the energy of its nearest hits."""
+        votes, energy = np.zeros(self.near.shape), np.zeros((len(self.near), 1))
+        ends = [min(k, self.neighbours.shape[1]) for k in NEIGHBOURS]
+        parts = {}
+        for k, neighbour in enumerate(self.neighbours.T, 1):
+            votes += given[neighbour[:, None], self.near]
+            energy += self.energy[neighbour][:, None]
+            if k in ends:
+                parts[k] = votes / (energy + 1e-6)
+        return [parts[k] for k in ends]
 
     def _start(self, core: list[int]) -> float:
         """The depth [cm] at which a tenth of the energy near the axis has been passed."""
@@ -111,17 +122,15 @@ class Showers:
         columns += [self.around[near, ring, self.depth[:, None]] for ring in range(3)]
         if shares is not None:
             given = shares * self.energy[:, None]
-            total = given.sum(0) + 1e-3
-            centre = given.T @ self.place / total[:, None]
-            depth = given.T @ self.z / total
-            square = ((self.place[:, None] - centre) ** 2).sum(2)
-            width = np.sqrt((given * square).sum(0) / total + 1e-6)
-            away = np.sqrt(np.take_along_axis(square, near, 1))
-            columns += [np.log(total)[near], away, np.log1p(away), depth[near] - z, width[near], away / width[near]]
-            for k in NEIGHBOURS:
-                among = self.neighbours[:, :k]
-                votes = given[among].sum(1) / (self.energy[among].sum(1)[:, None] + 1e-6)
-                columns.append(np.take_along_axis(votes, near, 1))
+            total = given.sum(0)
+            centre = given.T @ self.place / (total + 1e-3)[:, None]
+            depth = given.T @ self.z / (total + 1e-3)
+            square = given.T @ (self.place**2).sum(1) - (centre * (2 * given.T @ self.place)).sum(1)
+            square += (centre**2).sum(1) * total  # of the distances from the centre
+            width = np.sqrt(square.clip(0) / (total + 1e-3) + 1e-6)
+            away = np.linalg.norm(self.place[:, None] - centre[near], axis=2)
+            columns += [np.log(total + 1e-3)[near], away, np.log1p(away), depth[near] - z, width[near]]
+            columns += [away / width[near], *self._votes(given)]
             columns.append(np.log(np.take_along_axis(shares, near, 1) + 1e-4))
         return torch.from_numpy(np.stack(columns, 2).astype(np.float32))
 
