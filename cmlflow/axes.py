@@ -1,10 +1,10 @@
-"""Axes of showers: lines from the origin along which a particle came in, found hit by hit.
+"""Axes of showers: lines from the origin along which a particle came in, the seeds of its shower.
 
 A charged pion is a thin track before it becomes a shower, and an electron has a dense core; either lies within a cell
 or two of the line from the origin along which the particle flew. For the line through every hit, `AxisFinder` counts
 what lies around it, ring by ring and depth by depth, and a small network says from that whether it is the axis of a
 shower. It takes the place of the condensation strength of object condensation, with the slopes as coordinates, so that
-OC inference finds the showers.
+OC inference finds the showers. For particles from the origin and layers across the z axis, on one side of the origin.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cmlflow.backbones.scaling import REFERENCE_Z, slopes
+from cmlflow.backbones.scaling import REFERENCE_Z, mean_and_spread, slopes
 from cmlflow.event import Event
 from cmlflow.graphs.compiling import compiled
 from cmlflow.heads.offset import SLOPE_UNIT
@@ -27,15 +27,16 @@ from cmlflow.heads.offset import SLOPE_UNIT
 Array = np.ndarray[Any, Any]
 
 RINGS = (0.8, 1.6, 3.0, 6.0)  # outer radii around a line [cm], projected to z = 350 cm
-N_DEPTHS = 7  # ranges of depth, narrow in front, where the tracks are
+DEPTHS = np.array([0.08, 0.16, 0.3, 0.42, 0.58, 0.72, 1.0])  # ends of ranges of layers, narrow where tracks are
+N_DEPTHS = len(DEPTHS)
 N_COUNTED = 2  # inner rings in which layers with hits are counted
 N_FEATURES = (len(RINGS) + N_COUNTED) * N_DEPTHS
 ON_AXIS = 1.0  # distance up to which a line is taken for the axis in training [cm]
 
 
-def places(x: Tensor) -> Array:
+def projected(x: Tensor) -> Array:
     """x and y of points (N, F), projected along lines to the origin to z = 350 cm: shape (N, 2) [cm], float64."""
-    return np.ascontiguousarray((slopes(x.double()) * REFERENCE_Z).cpu().numpy())
+    return np.ascontiguousarray((slopes(x.cpu().double()) * REFERENCE_Z).numpy())
 
 
 class AxisFinder(nn.Module):
@@ -99,7 +100,7 @@ class AxisFinder(nn.Module):
             log(1 + energy) by ring and depth, then the number of layers with a hit within the first, and the second
             radius, by depth.
         """
-        p = places(x)
+        p = projected(x)
         layers, layer = np.unique(x[:, 4].cpu().numpy(), return_inverse=True)
         order = np.lexsort((x[:, 3].cpu().numpy(), layer, p[:, 1], p[:, 0]))  # sums do not depend on the order of hits
         energy, count = _around(
@@ -142,7 +143,7 @@ def _around(
 
 
 def true_axes(event: Event) -> tuple[Array, Array]:
-    """The axis of every known particle: the line that passes hits of most of its layers within 0.8 cm.
+    """The axis of every known particle: the line through one of its hits with most layers hit within 0.8 cm.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def true_axes(event: Event) -> tuple[Array, Array]:
         The mean place of those hits, at z = 350 cm; of equally good lines that with most energy around it.
     """
     x = torch.from_numpy(event.features())
-    p = places(x)
+    p = projected(x)
     ids = np.unique(event.particle_id[event.particle_id >= 0])
     axes = np.empty((len(ids), 2))
     for row, particle in enumerate(ids):
@@ -197,14 +198,13 @@ def fit_axis_finder(
         torch.manual_seed(seed)
         finder.score.apply(lambda m: m.reset_parameters() if isinstance(m, nn.Linear) else None)
     layers = np.unique(np.concatenate([e.layer for e in known]))
-    parts = np.array([0.08, 0.16, 0.28, 0.42, 0.56, 0.72, 1.0])
-    finder.ends.copy_(torch.from_numpy(layers[np.ceil(parts * len(layers)).astype(int) - 1]))
+    finder.ends.copy_(torch.from_numpy(layers[np.ceil(np.round(len(layers) * DEPTHS, 6)).astype(int) - 1]))
     inputs = [torch.from_numpy(e.features()) for e in known]
     features = torch.cat([finder.features(x) for x in inputs])
-    distance = [cKDTree(true_axes(e)[1]).query(places(x))[0] for e, x in zip(known, inputs, strict=True)]
+    distance = [cKDTree(true_axes(e)[1]).query(projected(x))[0] for e, x in zip(known, inputs, strict=True)]
     on_axis = torch.from_numpy(np.concatenate(distance) < ON_AXIS).float()
-    finder.mean.copy_(features.mean(0))
-    finder.scale.copy_(features.std(0, correction=0).clamp(min=1e-6))
+    for own, value in zip((finder.mean, finder.scale), mean_and_spread(features), strict=True):
+        own.copy_(value)
     optimizer = torch.optim.Adam(finder.score.parameters(), lr=learning_rate)
     rng = np.random.default_rng(seed)
     for step in range(n_steps):

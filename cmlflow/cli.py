@@ -116,7 +116,7 @@ def _train(options: argparse.Namespace) -> None:
         from cmlflow.io import read
 
         head = options.head or "supcon"
-        readout = "condensation" if head == "oc" else "density"
+        readout = "condensation" if head in ("oc", "axes") else "density"
         model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)
         held_out, auxiliary = (None if f is None else read(f) for f in (options.validation, options.tuning))
         model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
@@ -296,7 +296,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--validation", type=Path, help="file of events that chooses the epoch")
     p.add_argument("--tuning", type=Path, help="file of events for the thresholds of the readout")
     p.add_argument(
-        "--head", choices=("supcon", "margin", "prototype", "oc"), help="what is trained, for a file of events (supcon)"
+        "--head",
+        choices=("supcon", "margin", "prototype", "oc", "axes"),
+        help="what is trained, for a file of events (supcon)",
     )
     p.add_argument("--library", type=Path, help="showers for the recipe's samples, in place of the packaged ones")
     p.add_argument("--epochs", dest="max_epochs", type=_count)

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
 
+from cmlflow.assignment import HitAssigner, fit_hit_assigner
 from cmlflow.association import EmbeddedEvent
 from cmlflow.axes import AxisFinder, fit_axis_finder
-from cmlflow.cascade import Cascade, fit_cascade
 from cmlflow.event import Event, as_events
 from cmlflow.labelling import Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
@@ -28,8 +28,8 @@ from cmlflow.training import History, TrainingConfig, train
 from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
-SAMPLE_FOR_AXES = 500  # the same for axes of showers, and the cascade that gives hits to them
-AXES_READOUT = Condensation(threshold=0.5, radius=0.57)  # what the cascade is trained on: axes 2 cm apart
+SAMPLE_FOR_AXES = 500  # the same for axes of showers and the assignment of hits to them
+AXES_THRESHOLD, AXES_RADIUS = 0.5, 0.57  # of OC inference, on whose showers that is trained: axes 2 cm apart
 
 
 class MetricClusterer(BaseEstimator):  # type: ignore[misc]
@@ -40,7 +40,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     head : {"supcon", "margin", "prototype", "oc", "slopes", "axes"}, default="supcon"
         What the network is trained with: supervised contrastive loss, margin loss, prototype loss on slopes with
         learned offsets, or object condensation. ``"slopes"`` stands for no network, the slopes x/z and y/z alone;
-        ``"axes"`` for those and a beta learned from what lies around the line to the origin, see `AxisFinder`.
+        ``"axes"`` for those and a beta learned from what lies around the line to the origin, see `AxisFinder`, from
+        the first 500 events: no graph network either, and parameters of one and of its training have no effect.
     readout : str or readout, default="density"
         How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
         was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
@@ -65,7 +66,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     reassign : int, default=0
         How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
         `fit` learns after the network: see `cmlflow.reassignment`; with ``head="axes"``, by so many stages of
-        `cmlflow.cascade`. Thresholds are tuned without it. Not with `tracks`.
+        `cmlflow.assignment`. Thresholds are tuned without it. Not with `tracks`.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -146,7 +147,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.thresholds_: dict[str, dict[str, Any]] = {}
         self.trained_on_: dict[str, str | None] = {}
-        self.profile_: ShowerProfile | Cascade | None = None
+        self.profile_: ShowerProfile | HitAssigner | None = None
 
     def fit(
         self,
@@ -410,19 +411,20 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         fit_axis_finder(finder, events, seed=self.random_state)
         if self.reassign:
             outputs = list(self._outputs(events))
-            labels = [find_labels(AXES_READOUT, out, e)[0] for out, e in zip(outputs, events, strict=True)]
+            readout = Condensation(AXES_THRESHOLD, AXES_RADIUS)
+            labels = [find_labels(readout, out, e)[0] for out, e in zip(outputs, events, strict=True)]
             betas = [out.values["beta"] for out in outputs]
-            self.profile_ = fit_cascade(events, finder, betas, labels, self.reassign, seed=self.random_state)
+            self.profile_ = fit_hit_assigner(events, finder, betas, labels, self.reassign, seed=self.random_state)
 
     def _new_network(self) -> Network | Slopes | AxisFinder:
         if self.head == "slopes":
             return Slopes()
-        if self.head == "axes":
-            if self.tracks:
-                raise ValueError("tracks is True, expected False with head='axes', which knows hits alone")
-            return AxisFinder()
+        if self.head == "axes" and self.tracks:
+            raise ValueError("tracks is True, expected False with head='axes', which knows hits alone")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
+            if self.head == "axes":
+                return AxisFinder()
             return build_network(self.head, self.dim, self.k, self.scaling, self.dropout, self.tracks)
 
     def _make_loss(self) -> Any:
@@ -445,11 +447,15 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     def _second_look(self, output: Output, event: Event, labels: np.ndarray) -> np.ndarray:
         """The hits given anew to the clusters of a readout, `reassign` times."""
         profile, network = self.profile_, self.network_
-        if isinstance(profile, Cascade) and isinstance(network, AxisFinder):
+        if isinstance(profile, HitAssigner) and isinstance(network, AxisFinder):
+            if self.reassign > len(profile):
+                raise ValueError(f"reassign is {self.reassign}, but {len(profile)} stages were trained")
             return profile.labels(event, network, output.values["beta"], labels, self.reassign)
         if isinstance(profile, ShowerProfile):
             for _ in range(self.reassign):
                 labels = reassign(profile, event, output.embedding, labels)
+        elif self.reassign:
+            raise ValueError(f"reassign is {self.reassign}, but was 0 when the model was trained")
         return labels
 
     def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:

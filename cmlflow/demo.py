@@ -32,6 +32,7 @@ MODELS: dict[str, tuple[str | Path, ...]] = {
 
 SAMPLES = {"compact-em-test": "Electrons", "compact-had-test": "Charged pions"}
 HEADS = {"supcon": "SupCon", "oc": "OC", "margin": "Margin", "prototype": "Prototype"}
+HEADS |= {"slopes": "Slopes", "axes": "Axes"}
 SHOWN = (2, 1)  # events of each sample in the 3-D display, of the first and of every further number of particles
 EMBEDDING_FIGURES = ("recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter", "margin")
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cmlflow import __version__
-from cmlflow.cascade import Cascade
+from cmlflow.assignment import HitAssigner
 from cmlflow.reassignment import ShowerProfile
 
 FORMAT = 1
@@ -102,7 +103,7 @@ def all_weights(network: nn.Module, profile: nn.Module | None) -> dict[str, Tens
     return network.state_dict() | {PROFILE + name: value for name, value in own.items()}
 
 
-def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | Cascade | None:
+def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | HitAssigner | None:
     """Put weights from `all_weights` into a network, and into what reassigns hits, if there are weights of it.
 
     Raises
@@ -112,7 +113,8 @@ def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) ->
     """
     own = {name.removeprefix(PROFILE): value for name, value in weights.items() if name.startswith(PROFILE)}
     stages = {name.split(".")[1] for name in own if name.startswith("stages.")}
-    profile = Cascade(len(stages)) if stages else ShowerProfile() if own else None
+    with torch.random.fork_rng(devices=[]):  # the first weights do not matter
+        profile = HitAssigner(len(stages)) if stages else ShowerProfile() if own else None
     try:
         network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(PROFILE)})
         if profile is not None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cmlflow.backbones.scaling import REFERENCE_Z, slopes
+from cmlflow.backbones.scaling import REFERENCE_Z, mean_and_spread, slopes
 from cmlflow.event import Event
 
 CANDIDATES = 6  # clusters a hit may go to: the nearest ones, seen from the origin
@@ -156,8 +156,8 @@ def fit_profile(
         torch.manual_seed(seed)
         profile = ShowerProfile()
     flat = torch.cat([f.flatten(0, 1) for f, _, _ in data])
-    profile.mean.copy_(flat.mean(0))
-    profile.scale.copy_(flat.std(0, correction=0).clamp(min=1e-6))
+    for own, value in zip((profile.mean, profile.scale), mean_and_spread(flat), strict=True):
+        own.copy_(value)
     optimizer = torch.optim.Adam(profile.parameters(), lr=learning_rate)
     rng = np.random.default_rng(seed)
     for step in range(n_steps):
@@ -167,7 +167,7 @@ def fit_profile(
         for i in rng.choice(len(data), min(events_per_step, len(data)), replace=False):
             features, right, w = data[int(i)]
             each = functional.cross_entropy(profile(features), right, reduction="none")
-            loss = loss + (w * each).sum() / w.sum()
+            loss = loss + (w * each).sum() / w.sum().clamp(min=1e-9)  # all energies may be zero
         optimizer.zero_grad(set_to_none=True)
         (loss / min(events_per_step, len(data))).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cmlflow import Event
-from cmlflow.axes import RINGS, AxisFinder, fit_axis_finder, places, true_axes
+from cmlflow.axes import RINGS, AxisFinder, fit_axis_finder, projected, true_axes
 
 
 def tracks_and_halos(seed, n_tracks=3, n_layers=12):
@@ -55,7 +55,7 @@ def test_counts_around_lines_equal_loops():
 
 def test_lines_are_those_through_the_hits_unless_given():
     x = torch.from_numpy(tracks_and_halos(1).features())
-    assert torch.equal(finder().features(x), finder().features(x, places(x)))
+    assert torch.equal(finder().features(x), finder().features(x, projected(x)))
 
 
 def test_events_of_a_batch_do_not_see_each_other_and_order_does_not_matter():
@@ -99,7 +99,7 @@ def test_finder_learns_tracks_from_halos():
         beta = net(torch.from_numpy(e.features()))["beta"].numpy()
     first = np.flatnonzero(e.layer == 1)
     axes = e.position[first, :2] / e.position[first, 2:] * 350
-    distance = np.linalg.norm(places(torch.from_numpy(e.features()))[:, None] - axes, axis=2).min(1)
+    distance = np.linalg.norm(projected(torch.from_numpy(e.features()))[:, None] - axes, axis=2).min(1)
     assert beta[distance < 0.5].mean() > 0.8
     assert beta[distance > 2.0].mean() < 0.2
 

@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.cluster import DBSCAN, KMeans
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
+from cmlflow.assignment import HitAssigner, fit_hit_assigner
 from cmlflow.axes import fit_axis_finder
-from cmlflow.cascade import Cascade, fit_cascade
 from cmlflow.losses import SupCon
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.readouts import Density
@@ -267,9 +267,9 @@ def test_slopes_need_no_training(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_axes_and_their_cascade_are_learned_saved_and_applied(tmp_path, monkeypatch):
+def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypatch):
     monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=150))
-    monkeypatch.setattr("cmlflow.clusterer.fit_cascade", partial(fit_cascade, n_steps=100))
+    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=100))
     train, events = blobs(12, seed=1), blobs(3, seed=5)
     model = MetricClusterer(head="axes", readout="condensation", dim=2, reassign=2).fit(train)
     model.tune(events, grid={"threshold": [0.3, 0.6], "radius": [0.5, 1.0]})
@@ -281,13 +281,39 @@ def test_axes_and_their_cascade_are_learned_saved_and_applied(tmp_path, monkeypa
         assert same_clusters(model.predict([other])[0], a[order])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model.profile_ = Cascade(2)  # untrained, so that it can be seen that it counts
+        model.profile_ = HitAssigner(2)  # untrained, so that it can be seen that it counts
     labels, without = model.predict(events), loaded.set_params(reassign=0).predict(events)
     assert any(not same_clusters(a, b) for a, b in zip(labels, without, strict=True))
     for e, a, b in zip(events, labels, without, strict=True):
         with torch.no_grad():
             beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
         np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2))
+    with pytest.raises(ValueError, match="reassign is 3, but 2 stages were trained"):
+        model.set_params(reassign=3).predict(events)
+
+
+@pytest.fixture
+def fast_axes(monkeypatch):
+    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=5))
+    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=5))
+
+
+@pytest.mark.usefixtures("fast_axes")
+@pytest.mark.parametrize("head", ["axes", "slopes"])
+def test_reassignment_that_was_not_trained(head):
+    model = MetricClusterer(head=head, readout="clue").fit(blobs(2)).set_params(reassign=1)
+    with pytest.raises(ValueError, match="was 0 when the model was trained"):
+        model.predict(blobs(1))
+
+
+@pytest.mark.usefixtures("fast_axes")
+@pytest.mark.parametrize("head", ["axes", "prototype"])
+def test_random_numbers_of_others_are_left_alone(head, tmp_path):
+    state = torch.get_rng_state()
+    model = MetricClusterer(head=head, readout="clue", reassign=1, max_epochs=1).fit(blobs(2))
+    model.save(tmp_path)
+    MetricClusterer.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_axes_do_not_go_with_tracks():

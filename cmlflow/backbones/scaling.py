@@ -69,9 +69,8 @@ class InputScaling(nn.Module):
         energy = energies.median() if len(energies) else torch.tensor(0.0)
         self.unit.copy_(energy if energy > 0 else torch.tensor(1.0))
         x = self._with_logarithms(x)
-        self.offset.copy_(x.mean(0))
-        spread = x.std(0, correction=0)
-        self.scale.copy_(torch.where(spread > 1e-6, spread, 1.0))  # a constant feature stays as it is
+        for own, value in zip((self.offset, self.scale), mean_and_spread(x), strict=True):
+            own.copy_(value)
         if self.tracks:
             self.offset[KIND], self.scale[KIND] = 0.0, 1.0
 
@@ -92,6 +91,12 @@ class InputScaling(nn.Module):
 
     def extra_repr(self) -> str:
         return repr(self.name)
+
+
+def mean_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of features of shape (N, F); 1 in place of that of a constant feature."""
+    mean, spread = x.mean(0), x.std(0, correction=0)
+    return mean, torch.where(spread > 1e-6 * (1 + mean.abs()), spread, 1.0)
 
 
 def slopes(x: Tensor) -> Tensor:

@@ -95,8 +95,10 @@ NOTES = {
     + _CURVES,
     "best": "Thresholds of best come from auxiliary events of {}–{} particles; SupCon is tuned on the same ones, and "
     "beside that in the paper's way, on events with the numbers of particles of training. Goals compare the two with "
-    "the same tuning. Slopes, where they are in the matrix, are what best starts from: x/z and y/z of the hits without "
-    "a network, read and tuned as best is; for electrons, hits are reassigned by a learned shower profile as in best.",
+    "the same tuning. For pions, best learns axes of showers and the assignment of hits from events of up to 12 "
+    "particles, the others their embedding from up to 5. Slopes, where they are in the matrix, are x/z and y/z of the "
+    "hits without a network, read by CLUE and tuned as best is; for electrons, where best starts from them, hits are "
+    "reassigned by a learned shower profile as in best.",
     "controls": "Models of the first seed with one thing changed: inputs of SupCon as they are, in place of scaled "
     "ones; x and y projected along lines to the origin, as best sees them; OC trained three times as long. Own "
     "readouts.",

@@ -1,4 +1,4 @@
-"""Hits given to showers whose axes are known, in stages: each sees what the one before made of the event.
+"""Hits assigned to showers whose axes are known, in stages: each sees what the one before made of the event.
 
 A readout on the outputs of `AxisFinder` finds how many showers there are and where. The first stage scores pairs of a
 hit and a shower by the place of the hit around the axis; later ones also by the shower that the stage before made, its
@@ -9,7 +9,7 @@ the one before it found, not on true ones, so that it knows their mistakes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,20 +17,23 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cmlflow.axes import RINGS, AxisFinder, places, true_axes
+from cmlflow.axes import RINGS, AxisFinder, projected, true_axes
+from cmlflow.backbones.scaling import mean_and_spread
 from cmlflow.event import Event
 
 Array = np.ndarray[Any, Any]
 
 CANDIDATES = 6  # showers a hit may go to: those with the nearest axes
-NEIGHBOURS = (8, 32)  # in space, whose shares are looked at
+NEIGHBOURS = (8, 32)  # in space, whose shares are looked at; the hit itself is one of them
+SPACE = (1.0, 1.0, 0.6)  # units of x, y and z there: layers are 2.5 to 5 cm apart, cells 1 cm
 N_FIRST, N_LATER = 11, 20  # features of a pair in the first stage and in later ones
 CORE = 3.0  # radius around the axis in which the depths of a shower are looked at [cm]
 SAME_AXIS = 2.5  # distance up to which a shower is that of a particle in training [cm]
+NARROWEST = 0.1  # least width of a shower [cm]
 HITS_PER_EVENT = 1000  # in a step of the training
 
 
-class Showers:
+class EventShowers:
     """One event with the axes of its showers: what all stages need.
 
     Parameters
@@ -43,29 +46,35 @@ class Showers:
 
     Attributes
     ----------
+    order : ndarray of shape (n_hits,), int64
+        All arrays of hits are in this order, which is one of the hits themselves, so that equal distances are
+        resolved in the same way however the event has them.
     axes : ndarray of shape (C, 2) [cm]
         Mean place, weighted by `beta`, of the hits within 0.8 cm of that line, projected to z = 350 cm.
     """
 
     def __init__(self, event: Event, finder: AxisFinder, beta: Array, labels: Array) -> None:
-        x = torch.from_numpy(event.features())
-        self.place = places(x)
-        self.z, self.energy = event.features()[:, 2].astype(float), event.energy.astype(float)
-        order = np.lexsort((-self.energy, self.z, *self.place.T, -beta))  # equal ones in any order of the hits
-        order = order[labels[order] >= 0]
-        peaks = order[np.unique(labels[order], return_index=True)[1]]
+        points = event.features()
+        self.order = np.lexsort(points.T)
+        points, beta, labels = points[self.order], beta[self.order], labels[self.order]
+        x = torch.from_numpy(points)
+        self.place, self.z, self.energy = projected(x), points[:, 2].astype(float), points[:, 3].astype(float)
+        self.clustered = labels >= 0
+        falling = np.argsort(-beta, kind="stable")
+        falling = falling[self.clustered[falling]]
+        peaks = falling[np.unique(labels[falling], return_index=True)[1]]
         tree = cKDTree(self.place)
         near = tree.query_ball_point(self.place[peaks], RINGS[0], return_sorted=True)
         self.axes = np.array([np.average(self.place[n], axis=0, weights=beta[n] + 1e-6) for n in near]).reshape(-1, 2)
-        self.strength = np.log(beta[peaks] + 1e-6) - np.log1p(1e-6 - beta[peaks])
+        self.log_odds = np.log(beta[peaks] + 1e-6) - np.log1p(1e-6 - beta[peaks])
         around = finder.features(x, self.axes).double().numpy()[:, : len(RINGS) * len(finder.ends)]
         self.around = around.reshape(len(self.axes), len(RINGS), -1)
         self.depth = finder.depths(x)
         self.start = np.array([self._start(n) for n in tree.query_ball_point(self.axes, CORE, return_sorted=True)])
         candidates = np.arange(min(CANDIDATES, len(self.axes))) + 1
         self.distance, self.near = cKDTree(self.axes).query(self.place, k=candidates)
-        space = event.features()[:, :3] * np.array([1, 1, 0.6])
-        self.neighbours = cKDTree(space).query(space, k=min(max(NEIGHBOURS), len(space)))[1].reshape(len(space), -1)
+        space = points[:, :3] * np.array(SPACE)
+        self.neighbours = cKDTree(space).query(space, k=np.arange(min(max(NEIGHBOURS), len(space))) + 1)[1]
 
     def _votes(self, given: Array) -> list[Array]:
         """The part that each candidate of a hit has of the energy of its nearest hits."""
@@ -88,9 +97,10 @@ class Showers:
     def owners(self, event: Event) -> Array:
         """The shower of every hit by its true particle, -1 where that has none within 2.5 cm of its axis."""
         ids, axes = true_axes(event)
+        particle = event.particle_id[self.order]
         distance, shower = cKDTree(self.axes).query(axes)
         shower = np.where(distance < SAME_AXIS, shower, -1)
-        return np.where(event.particle_id >= 0, shower[np.searchsorted(ids, event.particle_id).clip(0)], -1)
+        return np.where(particle >= 0, shower[np.searchsorted(ids, particle)], -1)
 
     def features(self, shares: Array | None) -> Tensor:
         """Features of each hit with each of its candidates.
@@ -103,11 +113,12 @@ class Showers:
         Returns
         -------
         Tensor of shape (n_hits, K, 11), or with `shares` (n_hits, K, 20), float32
-            Distance from the axis and its logarithm, depth and log energy of the hit, its depth behind the start of
-            the shower, that start, the log odds of the axis, energy within 1.6 cm of it, and in the three inner rings
-            at the depth of the hit. Then: log energy of the shower, distance from its centre, logarithm of that, its
-            depth in front of the hit, its width, distance in widths, the share it has of the 8 and of the 32 nearest
-            hits, weighted by energy, and the log of its share of the hit.
+            Distance d from the axis and log(1 + d), depth and log(1 + energy) of the hit, its depth behind the start
+            of the shower, that start, the log odds of the axis, log(1 + energy) within 1.6 cm of it, and in the three
+            inner rings at the depth of the hit. Then: log(1 + energy) of the shower, distance d from its centre and
+            log(1 + d), its depth in front of the hit, its width, distance in widths, the part it has of the energy of
+            the 8 and of the 32 nearest hits, and the log of its share of the hit. Hits of no cluster are not part of
+            any shower.
         """
         near, d = self.near, self.distance
         z = self.z[:, None]
@@ -117,26 +128,26 @@ class Showers:
             np.broadcast_to(z, d.shape),
             np.broadcast_to(np.log1p(self.energy)[:, None], d.shape),
         ]
-        columns += [z - self.start[near], self.start[near], self.strength[near]]
+        columns += [z - self.start[near], self.start[near], self.log_odds[near]]
         columns.append(np.log1p(np.expm1(self.around[:, :2]).sum((1, 2)))[near])
         columns += [self.around[near, ring, self.depth[:, None]] for ring in range(3)]
         if shares is not None:
-            given = shares * self.energy[:, None]
+            given = shares * (self.energy * self.clustered)[:, None]
             total = given.sum(0)
-            centre = given.T @ self.place / (total + 1e-3)[:, None]
-            depth = given.T @ self.z / (total + 1e-3)
-            square = given.T @ (self.place**2).sum(1) - (centre * (2 * given.T @ self.place)).sum(1)
-            square += (centre**2).sum(1) * total  # of the distances from the centre
-            width = np.sqrt(square.clip(0) / (total + 1e-3) + 1e-6)
+            there, parts = total > 0, given / np.where(total > 0, total, 1)
+            centre = np.where(there[:, None], parts.T @ self.place, self.axes)
+            depth = np.where(there, parts.T @ self.z, self.start)
+            square = parts.T @ (self.place**2).sum(1) - (centre**2).sum(1)  # mean of the distances from the centre
+            width = np.sqrt(square.clip(NARROWEST**2))
             away = np.linalg.norm(self.place[:, None] - centre[near], axis=2)
-            columns += [np.log(total + 1e-3)[near], away, np.log1p(away), depth[near] - z, width[near]]
+            columns += [np.log1p(total)[near], away, np.log1p(away), depth[near] - z, width[near]]
             columns += [away / width[near], *self._votes(given)]
             columns.append(np.log(np.take_along_axis(shares, near, 1) + 1e-4))
         return torch.from_numpy(np.stack(columns, 2).astype(np.float32))
 
 
 class Stage(nn.Module):
-    """Scores the candidates of a hit, each beside the best of the others."""
+    """Scores the candidates of a hit, each beside the largest of what is made of all of them."""
 
     mean: Tensor
     scale: Tensor
@@ -155,12 +166,20 @@ class Stage(nn.Module):
         return out[..., 0]
 
 
-class Cascade(nn.Module):
-    """Stages that give every hit to a shower, each beginning with what the one before it gave."""
+class HitAssigner(nn.Module):
+    """Stages that give every hit to a shower, each beginning with what the one before it gave.
+
+    Parameters
+    ----------
+    n_stages : int
+    """
 
     def __init__(self, n_stages: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(Stage(N_LATER if i else N_FIRST) for i in range(n_stages))
+
+    def __len__(self) -> int:
+        return len(self.stages)
 
     def labels(self, event: Event, finder: AxisFinder, beta: Array, labels: Array, n_stages: int) -> Array:
         """The most likely shower of every hit of a cluster.
@@ -183,18 +202,19 @@ class Cascade(nn.Module):
         """
         if labels.max(initial=-1) < 1 or n_stages < 1:
             return labels
-        showers = Showers(event, finder, beta, labels)
+        showers = EventShowers(event, finder, beta, labels)
         shares = stage_shares(self.stages[0], showers, None)
         for stage in self.stages[1:n_stages]:
             shares = stage_shares(stage, showers, shares)
-        clustered, best = labels >= 0, shares.argmax(1)
+        best = np.empty(len(labels), np.int64)
+        best[showers.order] = shares.argmax(1)
         out = np.full(len(labels), -1, np.int64)
-        out[clustered] = np.unique(best[clustered], return_inverse=True)[1]
+        out[labels >= 0] = np.unique(best[labels >= 0], return_inverse=True)[1]
         return out
 
 
 @torch.no_grad()
-def stage_shares(stage: nn.Module, showers: Showers, shares: Array | None) -> Array:
+def stage_shares(stage: nn.Module, showers: EventShowers, shares: Array | None) -> Array:
     """Softmax of the scores of one stage, shape (n_hits, C); zero for showers that are no candidates."""
     given = stage(showers.features(shares)).softmax(1).double().numpy()
     out = np.zeros((len(showers.place), len(showers.axes)))
@@ -202,7 +222,7 @@ def stage_shares(stage: nn.Module, showers: Showers, shares: Array | None) -> Ar
     return out
 
 
-def fit_cascade(
+def fit_hit_assigner(
     events: Sequence[Event],
     finder: AxisFinder,
     betas: Sequence[Array],
@@ -212,7 +232,7 @@ def fit_cascade(
     events_per_step: int = 4,
     learning_rate: float = 3e-3,
     seed: int = 0,
-) -> Cascade:
+) -> HitAssigner:
     """Train the stages one after the other, by cross entropy with weights sqrt(energy).
 
     Parameters
@@ -236,25 +256,25 @@ def fit_cascade(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        cascade = Cascade(n_stages)
+        assigner = HitAssigner(n_stages)
     data = [
         (showers, showers.owners(event))
         for event, beta, found in zip(events, betas, labels, strict=True)
         if found.max(initial=-1) > 0 and (event.particle_id >= 0).any()
-        for showers in [Showers(event, finder, beta, found)]
+        for showers in [EventShowers(event, finder, beta, found)]
     ]
     shares: list[Array | None] = [None] * len(data)
-    for i, stage in enumerate(cascade.stages):
+    for i, stage in enumerate(assigner.stages):
         pairs = [_pairs(showers, owner, given) for (showers, owner), given in zip(data, shares, strict=True)]
-        pairs = [pair for pair in pairs if len(pair[0])]
+        pairs = [pair for pair in pairs if pair[2].sum() > 0]  # of hits with energy
         if not pairs:
             raise ValueError("events: in none were two showers of known particles found, as shares are trained on")
-        _fit_stage(stage, pairs, n_steps, events_per_step, learning_rate, np.random.default_rng([seed, i]))
+        _fit_stage(cast(Stage, stage), pairs, n_steps, events_per_step, learning_rate, np.random.default_rng([seed, i]))
         shares = [stage_shares(stage, showers, given) for (showers, _), given in zip(data, shares, strict=True)]
-    return cascade
+    return assigner
 
 
-def _pairs(showers: Showers, owner: Array, shares: Array | None) -> tuple[Tensor, Tensor, Tensor]:
+def _pairs(showers: EventShowers, owner: Array, shares: Array | None) -> tuple[Tensor, Tensor, Tensor]:
     """Features, position of the right shower among the candidates, and weight of the hits whose candidates hold it."""
     right = torch.from_numpy(showers.near == owner[:, None])
     there = right.any(1)
@@ -263,16 +283,16 @@ def _pairs(showers: Showers, owner: Array, shares: Array | None) -> tuple[Tensor
 
 
 def _fit_stage(
-    stage: nn.Module,
+    stage: Stage,
     pairs: Sequence[tuple[Tensor, Tensor, Tensor]],
     n_steps: int,
     events_per_step: int,
     learning_rate: float,
     rng: np.random.Generator,
 ) -> None:
-    flat = torch.cat([features.flatten(0, 1) for features, _, _ in pairs])
-    stage.mean.copy_(flat.mean(0))  # type: ignore[operator]
-    stage.scale.copy_(flat.std(0, correction=0).clamp(min=1e-6))  # type: ignore[operator]
+    values = mean_and_spread(torch.cat([features.flatten(0, 1) for features, _, _ in pairs]))
+    for own, value in zip((stage.mean, stage.scale), values, strict=True):
+        own.copy_(value)
     optimizer = torch.optim.Adam(stage.parameters(), lr=learning_rate)
     for step in range(n_steps):
         for group in optimizer.param_groups:
@@ -283,7 +303,7 @@ def _fit_stage(
             features, right, weight = pairs[int(i)]
             hits = torch.from_numpy(rng.permutation(len(features))[:HITS_PER_EVENT])
             each = functional.cross_entropy(stage(features[hits]), right[hits], reduction="none")
-            loss = loss + (weight[hits] * each).sum() / weight[hits].sum() / len(chosen)
+            loss = loss + (weight[hits] * each).sum() / weight[hits].sum().clamp(min=1e-9) / len(chosen)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
