@@ -75,6 +75,7 @@ class EventShowers:
         self.distance, self.near = cKDTree(self.axes).query(self.place, k=candidates)
         space = points[:, :3] * np.array(SPACE)
         self.neighbours = cKDTree(space).query(space, k=np.arange(min(max(NEIGHBOURS), len(space))) + 1)[1]
+        self.neighbours = self.neighbours.astype(np.int32)
 
     def _votes(self, given: Array) -> list[Array]:
         """The part that each candidate of a hit has of the energy of its nearest hits."""
@@ -181,7 +182,9 @@ class HitAssigner(nn.Module):
     def __len__(self) -> int:
         return len(self.stages)
 
-    def labels(self, event: Event, finder: AxisFinder, beta: Array, labels: Array, n_stages: int) -> Array:
+    def labels(
+        self, event: Event, finder: AxisFinder, beta: Array, labels: Array, n_stages: int, min_share: float = 0.0
+    ) -> Array:
         """The most likely shower of every hit of a cluster.
 
         Parameters
@@ -194,6 +197,8 @@ class HitAssigner(nn.Module):
             From a readout; -1 stays -1.
         n_stages : int
             How many of the stages to go through.
+        min_share : float
+            Hits of which no shower has this share become noise, -1.
 
         Returns
         -------
@@ -207,10 +212,10 @@ class HitAssigner(nn.Module):
         for stage in self.stages[1:n_stages]:
             shares = stage_shares(stage, showers, shares)
         best = np.empty(len(labels), np.int64)
-        best[showers.order] = shares.argmax(1)
-        out = np.full(len(labels), -1, np.int64)
-        out[labels >= 0] = np.unique(best[labels >= 0], return_inverse=True)[1]
-        return out
+        best[showers.order] = np.where(shares.max(1) >= min_share, shares.argmax(1), -1)
+        best[labels < 0] = -1
+        best[best >= 0] = np.unique(best[best >= 0], return_inverse=True)[1]
+        return best
 
 
 @torch.no_grad()
@@ -290,7 +295,7 @@ def _fit_stage(
     learning_rate: float,
     rng: np.random.Generator,
 ) -> None:
-    values = mean_and_spread(torch.cat([features.flatten(0, 1) for features, _, _ in pairs]))
+    values = mean_and_spread(*(features.flatten(0, 1) for features, _, _ in pairs))
     for own, value in zip((stage.mean, stage.scale), values, strict=True):
         own.copy_(value)
     optimizer = torch.optim.Adam(stage.parameters(), lr=learning_rate)

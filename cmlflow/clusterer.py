@@ -67,6 +67,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
         `fit` learns after the network: see `cmlflow.reassignment`; with ``head="axes"``, by so many stages of
         `cmlflow.assignment`. Thresholds are tuned without it. Not with `tracks`.
+    min_share : float, default=0
+        With ``head="axes"`` and `reassign`: hits that no shower has this share of, by what was learned, become noise.
     random_state : int, default=0
         Of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -117,6 +119,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         select: str = "loss",
         tracks: bool = False,
         reassign: int = 0,
+        min_share: float = 0.0,
         random_state: int = 0,
         device: str = "cpu",
         verbose: bool = False,
@@ -142,6 +145,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.select = select
         self.tracks = tracks
         self.reassign = reassign
+        self.min_share = min_share
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
@@ -450,7 +454,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         if isinstance(profile, HitAssigner) and isinstance(network, AxisFinder):
             if self.reassign > len(profile):
                 raise ValueError(f"reassign is {self.reassign}, but {len(profile)} stages were trained")
-            return profile.labels(event, network, output.values["beta"], labels, self.reassign)
+            return profile.labels(event, network, output.values["beta"], labels, self.reassign, self.min_share)
         if isinstance(profile, ShowerProfile):
             for _ in range(self.reassign):
                 labels = reassign(profile, event, output.embedding, labels)
@@ -485,5 +489,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             raise ValueError("tracks is False: this model knows hits alone; train one with tracks=True")
 
     def _check_reassign(self) -> None:
+        if not 0 <= self.min_share < 1 or (self.min_share and self.head != "axes"):
+            raise ValueError(f"min_share is {self.min_share}, expected 0 to below 1, and 0 for heads other than 'axes'")
         if self.tracks and self.reassign:
             raise ValueError(f"reassign is {self.reassign}, expected 0 with tracks=True: hits are not given anew there")

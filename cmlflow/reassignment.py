@@ -155,8 +155,9 @@ def fit_profile(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         profile = ShowerProfile()
-    flat = torch.cat([f.flatten(0, 1) for f, _, _ in data])
-    for own, value in zip((profile.mean, profile.scale), mean_and_spread(flat), strict=True):
+    for own, value in zip(
+        (profile.mean, profile.scale), mean_and_spread(*(f.flatten(0, 1) for f, _, _ in data)), strict=True
+    ):
         own.copy_(value)
     optimizer = torch.optim.Adam(profile.parameters(), lr=learning_rate)
     rng = np.random.default_rng(seed)

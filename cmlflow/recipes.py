@@ -133,7 +133,7 @@ def best(kind: str) -> Recipe:
         parameters = compact(kind, "supcon").parameters | {"head": "prototype", "readout": "clue", "dim": 4}
         parameters |= {"scaling": "projective", "dropout": 0.0, "warmup_steps": 50, "reassign": 1}
     else:
-        parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3}
+        parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3, "min_share": 0.4}
     return Recipe(
         name=f"compact-{kind}-best",
         sample=f"compact-{kind}",

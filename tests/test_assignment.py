@@ -141,6 +141,19 @@ def test_hits_on_a_grid_in_any_order(finder):
         np.testing.assert_array_equal(two, one[order])
 
 
+def test_hits_that_no_shower_has_enough_of_become_noise(finder):
+    e, assigner = tracks_and_halos(27), HitAssigner(1)
+    s = showers(finder, e)
+    largest = np.empty(e.n_hits)
+    largest[s.order] = stage_shares(assigner.stages[0], s, None).max(1)
+    middle = float(np.median(largest))
+    all_of_them = assigner.labels(e, finder, beta_of(finder, e), nearest(e), 1)
+    found = assigner.labels(e, finder, beta_of(finder, e), nearest(e), 1, min_share=middle)
+    np.testing.assert_array_equal(found < 0, largest < middle)
+    same = {(a, b) for a, b in zip(found, all_of_them, strict=True) if a >= 0}
+    assert len(same) == found.max() + 1 == len({b for _, b in same})
+
+
 def test_energies_of_zero_do_not_spoil_the_weights(finder):
     events = [tracks_and_halos(seed) for seed in range(3)]
     events[1] = Event(events[1].position, np.zeros(events[1].n_hits), events[1].layer, events[1].particle_id)

@@ -288,8 +288,20 @@ def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypat
         with torch.no_grad():
             beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
         np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2))
+    for e, a in zip(events, model.set_params(min_share=0.4).predict(events), strict=True):
+        with torch.no_grad():
+            beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
+        b = model.set_params(reassign=0).predict([e])[0]
+        np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2, 0.4))
+        model.set_params(reassign=2)
     with pytest.raises(ValueError, match="reassign is 3, but 2 stages were trained"):
         model.set_params(reassign=3).predict(events)
+
+
+@pytest.mark.parametrize(("head", "value"), [("axes", 1.0), ("axes", -0.1), ("slopes", 0.2)])
+def test_shares_that_cannot_be_asked_for(head, value):
+    with pytest.raises(ValueError, match="min_share is"):
+        MetricClusterer(head=head, min_share=value).fit(blobs(1))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cmlflow import MetricClusterer, ParticleFlow, simulate
+from cmlflow.model_folder import packaged_models
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
 from cmlflow.running import run_recipe
@@ -61,3 +62,12 @@ def test_tracks_from_recipe_to_folder(tmp_path, name):
 def test_unknown_recipe():
     with pytest.raises(ValueError, match="compact-em-best"):
         recipe("compact-em-worst")
+
+
+@pytest.mark.parametrize("name", [name for name in packaged_models() if name.startswith("compact")])
+def test_packaged_models_are_what_their_recipe_makes(name):
+    model, parameters = MetricClusterer.load(name), recipe(name).parameters
+    for key in ("head", "readout", "reassign", "min_share", "dim", "scaling"):
+        assert getattr(model, key) == parameters.get(key, getattr(MetricClusterer(), key)), key
+    assert set(recipe(name).readouts) <= set(model.thresholds_)
+    assert model.trained_on_["sample"] == recipe(name).sample

@@ -93,9 +93,15 @@ class InputScaling(nn.Module):
         return repr(self.name)
 
 
-def mean_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of features of shape (N, F); 1 in place of that of a constant feature."""
-    mean, spread = x.mean(0), x.std(0, correction=0)
+def mean_and_spread(*parts: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of features of shape (N, F), together; 1 in place of that of a constant feature.
+
+    One part after the other is looked at, so that they need not be put together.
+    """
+    n = sum(len(x) for x in parts)
+    mean = torch.stack([x.double().sum(0) for x in parts]).sum(0) / n
+    square = torch.stack([(x.double() - mean).square().sum(0) for x in parts]).sum(0) / n
+    mean, spread = mean.float(), square.sqrt().float()
     return mean, torch.where(spread > 1e-6 * (1 + mean.abs()), spread, 1.0)
 
 
