@@ -96,8 +96,8 @@ NOTES = {
     "best": "Thresholds of best come from auxiliary events of {}–{} particles; SupCon is tuned on the same ones, and "
     "beside that in the paper's way, on events with the numbers of particles of training. Goals compare the two with "
     "the same tuning. For pions, best learns axes of showers and the assignment of hits from events of up to 12 "
-    "particles, the others their embedding from up to 5, and leaves out hits of which no shower has 40 %, a few per "
-    "cent of the energy; density gives every hit to a cluster. Slopes, where they are in the matrix, are x/z and y/z of the "
+    "particles, the others their embedding from up to 5, and leaves out hits that no shower has 40 % of, some percent "
+    "of the energy; density gives every hit to a cluster. Slopes, where they are in the matrix, are x/z and y/z of the "
     "hits without a network, read by CLUE and tuned as best is; for electrons, where best starts from them, hits are "
     "reassigned by a learned shower profile as in best.",
     "controls": "Models of the first seed with one thing changed: inputs of SupCon as they are, in place of scaled "
