@@ -122,7 +122,8 @@ def best(kind: str) -> Recipe:
     with offsets learned by the network of `compact`, with its events and schedule, and the prototype loss; thresholds
     are lengths and energies, and a learned shower profile then gives the hits between clusters anew. Where there are
     pions: lines from the origin that a small network takes for the axis of a shower, by what lies around them, read by
-    OC inference; and three stages that give every hit to one of those showers. That takes six minutes on one core,
+    OC inference; and three stages that give every hit to one of those showers, or to none where no shower has two
+    fifths of it. That takes six minutes on one core,
     with events of 2-12 particles. Both are tuned on events of 2-15 particles.
 
     Notes

@@ -1,11 +1,14 @@
 """Recipes and what runs them."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from cmlflow import MetricClusterer, ParticleFlow, simulate
+from cmlflow.assignment import fit_hit_assigner
+from cmlflow.axes import fit_axis_finder
 from cmlflow.model_folder import packaged_models
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
@@ -33,14 +36,17 @@ def test_best_has_the_showers_it_is_compared_with_and_for_electrons_the_schedule
         assert best.parameters.get(name) == (compact.parameters[name] if kind == "em" else None)
 
 
-def test_best_from_recipe_to_folder(tmp_path):
-    small = replace(recipe("compact-em-best"), n_events=3, n_validation=1, n_tuning=2, tuning_particles=(2, 3))
-    small = replace(small, readouts=("clue",))
-    model = run_recipe(small, tmp_path / "run", max_epochs=1, reassign=False)
+def test_best_from_recipe_to_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=60))
+    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=20))
+    small = replace(recipe("compact-had-best"), n_events=3, n_validation=1, n_tuning=2, tuning_particles=(2, 3))
+    model = run_recipe(replace(small, readouts=("condensation",)), tmp_path / "run")
     thresholds = MetricClusterer.load(tmp_path / "run").thresholds_
     assert thresholds == model.thresholds_
-    for name, values in small.grids["clue"].items():
-        assert thresholds["clue"][name] in values
+    for name, values in small.grids["condensation"].items():
+        assert thresholds["condensation"][name] in values
+    events = list(simulate("compact-had-validation", 1, seed=2))
+    assert MetricClusterer.load(tmp_path / "run").predict(events)[0].max() >= 0
 
 
 @pytest.mark.parametrize("name", ["rho-supcon", "rho-oc", "jets-supcon"])
