@@ -127,16 +127,14 @@ def test_stages_learn_what_goes_beyond_the_nearest_axis():
 
 def test_hits_on_a_grid_in_any_order(finder):
     """Many of them are equally far from others."""
-    assigner = HitAssigner(3)
-    for e in simulate("compact-had", 2, seed=3):
-        labels = nearest(e)
+    events = list(simulate("compact-had", 2, seed=3))
+    betas, labels = [beta_of(finder, e) for e in events], [nearest(e) for e in events]
+    assigner = fit_hit_assigner(events, finder, betas, labels, 3, n_steps=30)
+    for e, beta, given in zip(events, betas, labels, strict=True):
         order = np.random.default_rng(0).permutation(e.n_hits)
         other = Event(e.position[order], e.energy[order], e.layer[order])
-        beta = beta_of(finder, e)
-        one, two = (
-            assigner.labels(e, finder, beta, labels, 3),
-            assigner.labels(other, finder, beta[order], labels[order], 3),
-        )
+        one = assigner.labels(e, finder, beta, given, 3)
+        two = assigner.labels(other, finder, beta[order], given[order], 3)
         assert len(set(one)) > 1
         np.testing.assert_array_equal(two, one[order])
 
