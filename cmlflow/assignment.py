@@ -2,8 +2,9 @@
 
 A readout on the outputs of `AxisFinder` finds how many showers there are and where. The first stage scores pairs of a
 hit and a shower by the place of the hit around the axis; later ones also by the shower that the stage before made, its
-energy, centre, depth and width, and by where the neighbours of the hit went. Each stage is trained on the showers that
-the one before it found, not on true ones, so that it knows their mistakes.
+energy, centre, depth and width, and by where the neighbours of the hit went. Each stage is trained on the showers
+that the one before it found, not on true ones, so that it knows their mistakes. The label of a hit is its most likely
+shower; the energy of a shower is better made of its shares in all hits, as most hits between showers are of several.
 """
 
 from __future__ import annotations
@@ -182,10 +183,10 @@ class HitAssigner(nn.Module):
     def __len__(self) -> int:
         return len(self.stages)
 
-    def labels(
+    def assign(
         self, event: Event, finder: AxisFinder, beta: Array, labels: Array, n_stages: int, min_share: float = 0.0
-    ) -> Array:
-        """The most likely shower of every hit of a cluster.
+    ) -> tuple[Array, Array]:
+        """Share the hits of clusters among the showers, and find the most likely shower of each.
 
         Parameters
         ----------
@@ -194,28 +195,31 @@ class HitAssigner(nn.Module):
         beta : ndarray of shape (n_hits,)
             Of its hits.
         labels : ndarray of shape (n_hits,), int64
-            From a readout; -1 stays -1.
+            From a readout, 0..C-1; hits with -1 go to no shower.
         n_stages : int
-            How many of the stages to go through.
+            How many of the stages to go through, at least one.
         min_share : float
-            Hits of which no shower has this share become noise, -1.
+            Hits of which no shower has this share get the label -1; they are shared all the same.
 
         Returns
         -------
-        ndarray of shape (n_hits,), int64
-            0..C'-1 in the order of `labels`; showers that lose all their hits disappear.
+        labels : ndarray of shape (n_hits,), int64
+            0..C'-1 in the order of the clusters given; showers that are the most likely one of no hit disappear.
+        shares : ndarray of shape (C', n_hits), float32
+            The part of every hit that each shower has: the softmax of the scores of the last stage.
         """
-        if labels.max(initial=-1) < 1 or n_stages < 1:
-            return labels
+        if labels.max(initial=-1) < 1:
+            return labels, np.atleast_2d(labels == 0)[: labels.max(initial=-1) + 1].astype(np.float32)
         showers = EventShowers(event, finder, beta, labels)
         shares = stage_shares(self.stages[0], showers, None)
         for stage in self.stages[1:n_stages]:
             shares = stage_shares(stage, showers, shares)
-        best = np.empty(len(labels), np.int64)
-        best[showers.order] = np.where(shares.max(1) >= min_share, shares.argmax(1), -1)
-        best[labels < 0] = -1
-        best[best >= 0] = np.unique(best[best >= 0], return_inverse=True)[1]
-        return best
+        shares[~showers.clustered] = 0
+        best = np.where(showers.clustered & (shares.max(1) >= min_share), shares.argmax(1), -1)
+        left, best[best >= 0] = np.unique(best[best >= 0], return_inverse=True)
+        out, parts = np.empty_like(best), np.empty((len(left), len(best)), np.float32)
+        out[showers.order], parts[:, showers.order] = best, shares[:, left].T
+        return out, parts
 
 
 @torch.no_grad()

@@ -157,7 +157,8 @@ def _cluster(options: argparse.Namespace) -> None:
 
     events = read(options.input, format=options.format)
     _file(options.output)
-    labels, candidates = _predictions(options.model, _progress(events), readout=options.readout, device=options.device)
+    clusters, candidates = _predictions(options.model, _progress(events), options.readout, device=options.device)
+    labels = None if clusters is None else (found.labels for found in clusters)
     if candidates is not None and options.output.suffix.lower() == ".root":
         labels, candidates = (c.labels for c in candidates), None
     write(events, options.output, labels=labels, candidates=candidates)
@@ -165,6 +166,7 @@ def _cluster(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    import itertools
     import json
 
     from cmlflow.evaluation import evaluate
@@ -174,12 +176,19 @@ def _evaluate(options: argparse.Namespace) -> None:
     events = read(options.input, format=options.format)
     if options.json is not None:
         _file(options.json)
+    labels: Any = None
+    energies = None
     if options.model is None:
-        labels: Any = read_labels(options.input, format=options.format)
+        labels = read_labels(options.input, format=options.format)
     else:
-        labels, candidates = _predictions(options.model, _progress(events), readout=options.readout)
-        labels = labels if candidates is None else (c.labels for c in candidates)
-    table = evaluate(events, labels, preset=options.preset)
+        clusters, candidates = _predictions(options.model, _progress(events), options.readout)
+        if candidates is not None:
+            labels = (found.labels for found in candidates)
+        else:
+            one, other = itertools.tee(clusters)
+            labels = (found.labels for found in one)
+            energies = (found.energies(event) for event, found in zip(events, other, strict=True))
+    table = evaluate(events, labels, preset=options.preset, energies=energies)
     print(table)
     if options.json is not None:
         with atomically(options.json) as path:
@@ -254,7 +263,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _predictions(name: str, events: Any, readout: str | None = None, **changes: Any) -> tuple[Any, Any]:
-    """Iterators over labels, or over candidates where the model is one of particle flow; the other is None."""
+    """Iterators over clusters, or over candidates where the model is one of particle flow; the other is None."""
     from cmlflow.particle_flow import ParticleFlow, is_particle_flow
 
     changes |= {"verbose": False} | ({} if readout is None else {"readout": readout})
@@ -262,7 +271,7 @@ def _predictions(name: str, events: Any, readout: str | None = None, **changes: 
         return None, ParticleFlow.load(name, **changes).predict_iter(events)
     from cmlflow.clusterer import MetricClusterer
 
-    return MetricClusterer.load(name, **changes).predict_iter(events), None
+    return MetricClusterer.load(name, **changes).clusters(events), None
 
 
 def _parser() -> argparse.ArgumentParser:

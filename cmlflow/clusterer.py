@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from cmlflow.assignment import HitAssigner, fit_hit_assigner
 from cmlflow.association import EmbeddedEvent
 from cmlflow.axes import AxisFinder, fit_axis_finder
 from cmlflow.event import Event, as_events
-from cmlflow.labelling import Output, find_labels, make_readout, network_outputs
+from cmlflow.labelling import Clusters, Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
@@ -252,15 +253,56 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits,), int64
             0..C-1 in each event, -1 for noise. An event without hits gives an empty array.
         """
-        return list(self.predict_iter(self._progress(events)))
+        return [found.labels for found in self.clusters(self._progress(events))]
 
-    def predict_iter(self, events: Iterable[Event]) -> Iterator[np.ndarray]:
-        """As `predict`, one event at a time: for files larger than memory."""
-        self._check_fitted()
-        readout = self._make_readout()
-        for event in self._same_detector(events):
-            (out,) = network_outputs(self.network_, [event], self.head, self.tracks, self.device)
-            yield self._labels(readout, out, event)[0]
+    def predict_shares(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
+        """The part of every hit that each cluster has.
+
+        With ``head="axes"`` and `reassign`, hits are shared among showers that overlap, also those that `min_share`
+        left to noise; otherwise a hit is whole in its cluster.
+
+        Returns
+        -------
+        list of ndarray of shape (C, n_hits), float32
+            Row c is that of cluster c of `predict`; the parts of a hit sum to 1 at most.
+        """
+        return [found.shares for found in self.clusters(self._progress(events))]
+
+    def predict_energies(
+        self, events: Sequence[Event] | Iterable[Event], layer_weights: ArrayLike | None = None
+    ) -> list[np.ndarray]:
+        """Energy of every cluster: its part of the hits, as from `predict_shares`, times the layer weights.
+
+        Parameters
+        ----------
+        events : sequence of Event
+        layer_weights : array_like of shape (n_layers,), optional
+            As in `cmlflow.metrics.hit_weights`.
+
+        Returns
+        -------
+        list of ndarray of shape (C,), float64 [GeV]
+            Entry c is that of cluster c of `predict`.
+
+        Raises
+        ------
+        ValueError
+            Hits in a layer without a weight.
+
+        Examples
+        --------
+        >>> import cmlflow
+        >>> events = cmlflow.simulate("compact-had-test", n_events=2, seed=1)
+        >>> model = cmlflow.MetricClusterer.load("compact-had-best")
+        >>> scores = cmlflow.evaluate(events, model.predict(events), energies=model.predict_energies(events))
+        """
+        sample = as_events(events)
+        found = zip(sample, self.clusters(self._progress(sample)), strict=True)
+        return [clusters.energies(event, layer_weights) for event, clusters in found]
+
+    def clusters(self, events: Iterable[Event]) -> Iterator[Clusters]:
+        """Labels, labels of tracks and shares together, one event at a time: for files larger than memory."""
+        return (found for _, (found,) in self._found(events, [self.readout]))
 
     def predict_tracks(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Cluster of every track, of a model with `tracks`.
@@ -277,35 +319,30 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
     def embedded(self, events: Sequence[Event] | Iterable[Event]) -> list[EmbeddedEvent]:
         """Embeddings and clusters of hits and tracks, of a model with `tracks`; the network runs once."""
         self._check_tracks()
-        sample, readout = list(as_events(events)), self._make_readout()
-        pairs = zip(self._outputs(sample), sample, strict=True)
         return [
-            EmbeddedEvent(out.hits, out.tracks, *self._labels(readout, out, event), out.origin) for out, event in pairs
+            EmbeddedEvent(out.hits, out.tracks, found.labels, found.track_labels, out.origin)
+            for out, (found,) in self._found(self._progress(events), [self.readout])
         ]
 
     def predict_all(
-        self, events: Sequence[Event], readouts: Sequence[str]
-    ) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
-        """Embeddings as from `transform`, and the labels of several readouts on them; the network runs once.
+        self, events: Iterable[Event], readouts: Sequence[str]
+    ) -> Iterator[tuple[np.ndarray, dict[str, Clusters]]]:
+        """The embedding as from `transform` and what several readouts find in it, one event at a time.
 
         Parameters
         ----------
-        events : sequence of Event
+        events : iterable of Event
         readouts : sequence of str
             Each with its tuned thresholds, where there are some.
 
-        Returns
-        -------
-        embeddings : list of ndarray of shape (n_hits, D), float32
-        labels : dict of str to list of ndarray of shape (n_hits,), int64
+        Yields
+        ------
+        embedding : ndarray of shape (n_hits, D), float32
+        found : dict of str to Clusters
+            By readout.
         """
-        sample = as_events(events)
-        outputs = list(self._outputs(sample))
-        labels = {}
-        for name in readouts:
-            readout = self._make_readout(name)
-            labels[name] = [self._labels(readout, out, e)[0] for out, e in zip(outputs, sample, strict=True)]
-        return [out.hits for out in outputs], labels
+        for out, found in self._found(events, readouts):
+            yield out.hits, dict(zip(readouts, found, strict=True))
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
         """Train on events and cluster the same ones."""
@@ -416,7 +453,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         if self.reassign:
             outputs = list(self._outputs(events))
             readout = Condensation(AXES_THRESHOLD, AXES_RADIUS)
-            labels = [find_labels(readout, out, e)[0] for out, e in zip(outputs, events, strict=True)]
+            labels = [find_labels(readout, out)[0] for out, e in zip(outputs, events, strict=True)]
             betas = [out.values["beta"] for out in outputs]
             self.profile_ = fit_hit_assigner(events, finder, betas, labels, self.reassign, seed=self.random_state)
 
@@ -444,23 +481,29 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
         return score
 
-    def _labels(self, readout: Any, output: Output, event: Event) -> tuple[np.ndarray, np.ndarray]:
+    def _found(self, events: Iterable[Event], readouts: Sequence[Any]) -> Iterator[tuple[Output, list[Clusters]]]:
+        """What the network says and what each of the readouts makes of it, event by event."""
+        self._check_fitted()
         self._check_reassign()
-        return find_labels(readout, output, event, self._second_look)
+        objects = [self._make_readout(which) for which in readouts]
+        for event in self._same_detector(events):
+            (out,) = network_outputs(self.network_, [event], self.head, self.tracks, self.device)
+            yield out, [self._second_look(out, event, *find_labels(readout, out)) for readout in objects]
 
-    def _second_look(self, output: Output, event: Event, labels: np.ndarray) -> np.ndarray:
-        """The hits given anew to the clusters of a readout, `reassign` times."""
-        profile, network = self.profile_, self.network_
-        if isinstance(profile, HitAssigner) and isinstance(network, AxisFinder):
+    def _second_look(self, out: Output, event: Event, labels: np.ndarray, track_labels: np.ndarray) -> Clusters:
+        """The clusters of a readout, with their hits given anew `reassign` times."""
+        profile, network, parts = self.profile_, self.network_, None
+        if self.reassign and isinstance(profile, HitAssigner) and isinstance(network, AxisFinder):
             if self.reassign > len(profile):
                 raise ValueError(f"reassign is {self.reassign}, but {len(profile)} stages were trained")
-            return profile.labels(event, network, output.values["beta"], labels, self.reassign, self.min_share)
-        if isinstance(profile, ShowerProfile):
+            how = (self.reassign, self.min_share)
+            labels, parts = profile.assign(event, network, out.values["beta"], labels, *how)
+        elif isinstance(profile, ShowerProfile):
             for _ in range(self.reassign):
-                labels = reassign(profile, event, output.embedding, labels)
+                labels = reassign(profile, event, out.embedding, labels)
         elif self.reassign:
             raise ValueError(f"reassign is {self.reassign}, but was 0 when the model was trained")
-        return labels
+        return Clusters(labels, track_labels, parts)
 
     def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:
         """What the network says, event by event."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event
 from cmlflow.metrics.embedding import FIGURES, embedding_metrics
 from cmlflow.metrics.intervals import Interval, ratio_interval, resamples
+from cmlflow.metrics.matching import numpy_array
 from cmlflow.metrics.reconstruction import Preset, clustered, paired, preset_of
 from cmlflow.metrics.resolution import ENERGY_BINS, bin_of
 from cmlflow.metrics.scores import EmbeddingEvaluation, Evaluation
@@ -30,6 +31,7 @@ def evaluate(
     seed: int = 0,
     layer_weights: ArrayLike | None = None,
     floor: str = "deposits",
+    energies: Any = None,
 ) -> Evaluation:
     """Score clusters against the true particles.
 
@@ -55,6 +57,10 @@ def evaluate(
         Of the bootstrap.
     layer_weights, floor
         See `cmlflow.metrics.particle_response`.
+    energies : sequence of array_like of shape (C,), float, optional
+        Energy of each cluster [GeV], for the response alone, as from `MetricClusterer.predict_energies` or a
+        regression; one array for each event, or an iterator of them. By default that of its hits times the layer
+        weights.
 
     Returns
     -------
@@ -63,7 +69,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        Where labels and hits differ in number (names the event and both lengths), or no event holds truth.
+        Where labels and hits, or clusters and energies, differ in number (names the event and both lengths), or no
+        event holds truth.
 
     References
     ----------
@@ -79,8 +86,12 @@ def evaluate(
     cut = preset_of(preset)
     bin_of([], energy_bins)
     tally = Tally()
-    for _, event, y in clustered(events, labels):
-        tally.add(event, y, cut, layer_weights, floor)
+    given = None if energies is None else iter([energies] if isinstance(events, Event) else energies)
+    for where, event, y in clustered(events, labels):
+        own = None if given is None else _checked_energies(next(given, None), y, where)
+        tally.add(event, y, cut, layer_weights, floor, own)
+    if given is not None and next(given, None) is not None:
+        raise ValueError("there are energies for more events than labels")
     table = tally.table(energy_bins, bootstrap, confidence, seed)
     if table.n_particles == 0 and table.n_hits > 0:
         raise ValueError(
@@ -97,6 +108,19 @@ def evaluate(
         by_multiplicity={p: table.at_multiplicity(p) for p in table.multiplicities},
         by_energy=table.by_energy(),
     )
+
+
+def _checked_energies(energies: Any, labels: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """Energies of the clusters of one event, as many as there are clusters, or a clear error."""
+    n_clusters = len(labels) if labels.ndim == 2 else int(labels.max(initial=-1)) + 1
+    if energies is None:
+        raise ValueError(f"{where}: there are no energies of its {n_clusters} clusters")
+    e = numpy_array(energies).astype(np.float64)
+    if e.shape != (n_clusters,):
+        raise ValueError(f"{where}: energies have shape {e.shape}, but there are {n_clusters} clusters")
+    if not np.isfinite(e).all():
+        raise ValueError(f"{where}: energy of cluster {int(np.argmin(np.isfinite(e)))} is not finite")
+    return e
 
 
 def evaluate_embeddings(

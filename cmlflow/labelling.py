@@ -1,17 +1,20 @@
-"""From what the network says of an event's points to embeddings and labels of its hits and tracks."""
+"""From what the network says of an event's points to embeddings and clusters of its hits and tracks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from torch import nn
 
 from cmlflow.event import Event, FloatArray, IntArray
+from cmlflow.metrics.matching import sum_by
+from cmlflow.metrics.resolution import hit_weights
 from cmlflow.network import usable_device
 from cmlflow.readouts import Condensation, build_readout
 from cmlflow.sampling import Points, collate_points, event_points
@@ -121,12 +124,43 @@ def make_readout(which: Any, head: str, thresholds: Mapping[str, Mapping[str, An
     return readout.set_params(**thresholds.get(which, {}))
 
 
-def find_labels(
-    readout: Any,
-    output: Output,
-    event: Event,
-    second_look: Callable[[Output, Event, IntArray], IntArray] | None = None,
-) -> tuple[IntArray, IntArray]:
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """What was found in one event.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_hits,), int64
+        Cluster of every hit, 0..C-1, -1 for noise.
+    track_labels : ndarray of shape (n_tracks,), int64
+        The same for the tracks.
+    parts : ndarray of shape (C, n_hits), float32, or None
+        The part of every hit that each cluster has, where hits are shared; None where they are whole.
+    """
+
+    labels: IntArray
+    track_labels: IntArray
+    parts: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return int(max(self.labels.max(initial=-1), self.track_labels.max(initial=-1))) + 1
+
+    @property
+    def shares(self) -> FloatArray:
+        """The part of every hit that each cluster has, shape (C, n_hits), float32; sums over clusters are at most 1."""
+        whole: FloatArray = (np.arange(len(self))[:, None] == self.labels).astype(np.float32)
+        return whole if self.parts is None else self.parts
+
+    def energies(self, event: Event, layer_weights: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Energy of each cluster, its part of the hits times their `hit_weights`: shape (C,) [GeV]."""
+        weighted = event.energy * hit_weights(event, layer_weights)
+        if self.parts is None:
+            return sum_by(self.labels[self.labels >= 0], weighted[self.labels >= 0], len(self))
+        energies: NDArray[np.float64] = self.parts @ weighted
+        return energies
+
+
+def find_labels(readout: Any, output: Output) -> tuple[IntArray, IntArray]:
     """Clusters of the hits and of the tracks of one event.
 
     The readout runs on the points of hits and tracks together, those of tracks with the weight of `Points`. A track
@@ -136,9 +170,6 @@ def find_labels(
     ----------
     readout : readout or scikit-learn clusterer
     output : Output
-    event : Event
-    second_look : callable, optional
-        Gives hits anew to the clusters that the readout found; without tracks only.
 
     Returns
     -------
@@ -152,7 +183,7 @@ def find_labels(
     weight = {"sample_weight": points.weight} if getattr(readout, "uses_energy", False) else {}
     found = np.asarray(readout.fit_predict(output.readout_points(readout), **weight), np.int64)
     if not points.n_tracks:
-        return found if second_look is None else second_look(output, event, found), np.empty(0, np.int64)
+        return found, np.empty(0, np.int64)
     n_hits = points.n_hits
     return shared_numbers(found[:n_hits], majority(found[n_hits:], points.track[n_hits:], points.n_tracks))
 

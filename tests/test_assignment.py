@@ -117,7 +117,7 @@ def test_stages_learn_what_goes_beyond_the_nearest_axis():
     assigner = fit_hit_assigner(train, finder, betas, labels, n_stages=2, n_steps=200)
     before, after = [], []
     for e in [wide_and_narrow(seed) for seed in range(60, 70)]:
-        found = assigner.labels(e, finder, beta_of(finder, e), nearest(e), 2)
+        found, _ = assigner.assign(e, finder, beta_of(finder, e), nearest(e), 2)
         before.append(np.mean(nearest(e) == e.particle_id))
         after.append(np.mean(found == e.particle_id))
     assert np.mean(after) > np.mean(before) + 0.02
@@ -133,10 +133,11 @@ def test_hits_on_a_grid_in_any_order(finder):
     for e, beta, given in zip(events, betas, labels, strict=True):
         order = np.random.default_rng(0).permutation(e.n_hits)
         other = Event(e.position[order], e.energy[order], e.layer[order])
-        one = assigner.labels(e, finder, beta, given, 3)
-        two = assigner.labels(other, finder, beta[order], given[order], 3)
+        one, shares = assigner.assign(e, finder, beta, given, 3)
+        two, again = assigner.assign(other, finder, beta[order], given[order], 3)
         assert len(set(one)) > 1
         np.testing.assert_array_equal(two, one[order])
+        np.testing.assert_array_equal(again, shares[:, order])
 
 
 def test_hits_that_no_shower_has_enough_of_become_noise(finder):
@@ -145,11 +146,25 @@ def test_hits_that_no_shower_has_enough_of_become_noise(finder):
     largest = np.empty(e.n_hits)
     largest[s.order] = stage_shares(assigner.stages[0], s, None).max(1)
     middle = float(np.median(largest))
-    all_of_them = assigner.labels(e, finder, beta_of(finder, e), nearest(e), 1)
-    found = assigner.labels(e, finder, beta_of(finder, e), nearest(e), 1, min_share=middle)
+    all_of_them, all_shares = assigner.assign(e, finder, beta_of(finder, e), nearest(e), 1)
+    found, shares = assigner.assign(e, finder, beta_of(finder, e), nearest(e), 1, min_share=middle)
     np.testing.assert_array_equal(found < 0, largest < middle)
     same = {(a, b) for a, b in zip(found, all_of_them, strict=True) if a >= 0}
-    assert len(same) == found.max() + 1 == len({b for _, b in same})
+    assert len(same) == found.max() + 1 == len({b for _, b in same}) == len(shares)
+    for a, b in same:
+        np.testing.assert_array_equal(shares[a], all_shares[b])
+
+
+def test_a_hit_has_the_label_of_its_largest_share(finder):
+    e = tracks_and_halos(28)
+    labels = nearest(e)
+    labels[::7] = -1
+    found, shares = HitAssigner(2).assign(e, finder, beta_of(finder, e), labels, 2)
+    assert shares.shape == (found.max() + 1, e.n_hits)
+    assert not shares[:, labels < 0].any()
+    np.testing.assert_array_equal(shares.argmax(0)[found >= 0], found[found >= 0])
+    if len(shares) == 3:
+        np.testing.assert_allclose(shares[:, found >= 0].sum(0), 1, rtol=1e-6)
 
 
 def test_energies_of_zero_do_not_spoil_the_weights(finder):
@@ -172,21 +187,22 @@ def test_noise_stays_order_does_not_matter_and_clusters_have_no_gaps(finder):
     labels = nearest(e)
     labels[::5] = -1
     assigner = HitAssigner(2)
-    found = assigner.labels(e, finder, beta_of(finder, e), labels, 2)
+    found, _ = assigner.assign(e, finder, beta_of(finder, e), labels, 2)
     assert np.array_equal(found < 0, labels < 0)
     assert sorted(set(found[found >= 0])) == list(range(found.max() + 1))
     order = np.random.default_rng(0).permutation(e.n_hits)
     other = Event(e.position[order], e.energy[order], e.layer[order])
-    again = assigner.labels(other, finder, beta_of(finder, other), labels[order], 2)
+    again, _ = assigner.assign(other, finder, beta_of(finder, other), labels[order], 2)
     np.testing.assert_array_equal(again, found[order])
-    np.testing.assert_array_equal(assigner.labels(e, finder, beta_of(finder, e), labels, 0), labels)
 
 
 @pytest.mark.parametrize("labels", [[], [0], [-1, -1], [0, 0, 0], [0, -1, 0]])
 def test_nothing_to_choose_from(finder, labels):
     n = len(labels)
     e = Event(np.ones((n, 3)), np.ones(n), np.ones(n), np.zeros(n, np.int64))
-    assert HitAssigner(1).labels(e, finder, np.ones(n), np.array(labels, np.int64), 1).tolist() == labels
+    found, shares = HitAssigner(1).assign(e, finder, np.ones(n), np.array(labels, np.int64), 1)
+    assert found.tolist() == labels
+    assert shares.tolist() == [[float(y == 0) for y in labels]] * (0 in labels)
 
 
 def test_two_hits_and_betas_of_zero_and_one(finder):

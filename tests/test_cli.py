@@ -106,6 +106,17 @@ def test_evaluate_with_a_model_scores_what_cluster_writes(sample, model, tmp_pat
     assert "efficiency" in capsys.readouterr().out
 
 
+def test_evaluate_takes_the_energies_of_a_model_that_shares_hits(tmp_path):
+    file, events = tmp_path / "pions.parquet", cmlflow.simulate("compact-had-test", 3, seed=2, n_particles=6)
+    cmlflow.write(events, file)
+    assert run("evaluate", file, "--model", "compact-had-best", "--json", tmp_path / "scores.json") == 0
+    best = cmlflow.MetricClusterer.load("compact-had-best")
+    labels = best.predict(events)
+    table = cmlflow.evaluate(events, labels, energies=best.predict_energies(events))
+    assert table.response != pytest.approx(cmlflow.evaluate(events, labels).response, rel=1e-3)
+    assert json.loads((tmp_path / "scores.json").read_text())["response"] == pytest.approx(table.response.to_list())
+
+
 def test_tune_writes_a_model_with_thresholds(sample, model, tmp_path, capsys):
     tuned = tmp_path / "tuned"
     assert run("tune", model, sample, "-o", tuned, "--readout", "ward", "--readout", "density") == 0

@@ -185,10 +185,21 @@ def test_lists_stores_and_generators_are_alike(model):
 
 def test_predict_all_runs_every_readout_on_the_same_embeddings(model):
     events = blobs(2, seed=5)
-    z, labels = model.predict_all(events, ["density", "ward"])
+    z, found = zip(*model.predict_all(events, ["density", "ward"]), strict=True)
     np.testing.assert_array_equal(z[1], model.transform(events)[1])
-    for name, found in labels.items():
-        np.testing.assert_array_equal(found[0], model.set_params(readout=name).predict(events)[0])
+    for name, clusters in found[0].items():
+        np.testing.assert_array_equal(clusters.labels, model.set_params(readout=name).predict(events)[0])
+
+
+def test_hits_are_whole_where_nothing_shares_them(model):
+    events = [*blobs(2, seed=5, detector="hgcal"), Event(np.empty((0, 3)), [])]
+    columns = model.predict(events), model.predict_shares(events), model.predict_energies(events)
+    for e, labels, shares, energies in zip(events, *columns, strict=True):
+        assert shares.shape == (labels.max(initial=-1) + 1, e.n_hits)
+        weights = np.where(e.layer <= 28, 10.6e-3, 47.4e-3)
+        for c, (row, energy) in enumerate(zip(shares, energies, strict=True)):
+            np.testing.assert_array_equal(row, labels == c)
+            assert energy == pytest.approx((e.energy * weights)[labels == c].sum(), rel=1e-5)
 
 
 def test_tuning_keeps_the_chosen_setting(model):
@@ -287,13 +298,16 @@ def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypat
     for e, a, b in zip(events, labels, without, strict=True):
         with torch.no_grad():
             beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
-        np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2))
-    for e, a in zip(events, model.set_params(min_share=0.4).predict(events), strict=True):
+        np.testing.assert_array_equal(a, model.profile_.assign(e, model.network_, beta, b, 2)[0])
+    model.set_params(min_share=0.4)
+    columns = model.predict(events), model.predict_shares(events), model.predict_energies(events, np.full(50, 0.5))
+    for e, b, a, shares, energies in zip(events, without, *columns, strict=True):
         with torch.no_grad():
             beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
-        b = model.set_params(reassign=0).predict([e])[0]
-        np.testing.assert_array_equal(a, model.profile_.labels(e, model.network_, beta, b, 2, 0.4))
-        model.set_params(reassign=2)
+        expected = model.profile_.assign(e, model.network_, beta, b, 2, 0.4)
+        np.testing.assert_array_equal(a, expected[0])
+        np.testing.assert_array_equal(shares, expected[1])
+        np.testing.assert_allclose(energies, 0.5 * shares @ e.energy, rtol=1e-5)
     with pytest.raises(ValueError, match="reassign is 3, but 2 stages were trained"):
         model.set_params(reassign=3).predict(events)
 
@@ -552,9 +566,9 @@ def test_a_readout_can_have_thresholds_of_several_tunings():
     model.tune(events, readouts=["density@few"], grid={"radius": [0.2], "threshold": [0.9]})
     assert model.thresholds_["density"] == usual
     assert model.thresholds_["density@few"] == {"radius": 0.2, "threshold": 0.9}
-    _, labels = model.predict_all(events, ["density", "density@few"])
-    assert (labels["density"][0] == model.predict(events)[0]).all()
-    assert (labels["density@few"][0] == model.set_params(readout="density@few").predict(events)[0]).all()
+    ((_, found),) = model.predict_all(events, ["density", "density@few"])
+    assert (found["density"].labels == model.predict(events)[0]).all()
+    assert (found["density@few"].labels == model.set_params(readout="density@few").predict(events)[0]).all()
 
 
 def blobs_with_tracks(n_events, seed=0, no_tracks=False):
@@ -607,9 +621,10 @@ def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
         model.save(tmp_path / head)
         loaded = MetricClusterer.load(tmp_path / head)
         assert loaded.tracks
-        several = model.predict_all(events, [model.readout])
+        several = list(model.predict_all(events, [model.readout]))
         columns = model.transform(events), model.transform_tracks(events), model.predict(events)
-        columns += model.predict_tracks(events), loaded.embedded(events), *several[:1], several[1][model.readout]
+        columns += model.predict_tracks(events), loaded.embedded(events)
+        columns += [z for z, _ in several], [found[model.readout].labels for _, found in several]
         for event, one, *arrays in zip(events, model.embedded(events), *columns, strict=True):
             z, z_tracks, labels, of_tracks, again, z_again, labels_again = arrays
             for a, b in ((one.z_hits, z), (one.z_hits, z_again), (one.z_hits, again.z_hits), (one.z_tracks, z_tracks)):

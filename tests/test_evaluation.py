@@ -11,6 +11,7 @@ import pytest
 from cmlflow.evaluation import evaluate, evaluate_embeddings
 from cmlflow.event import Event, EventStore
 from cmlflow.metrics import (
+    association_scores,
     calibrated,
     embedding_metrics,
     particle_response,
@@ -63,6 +64,42 @@ def test_overall_figures_are_those_of_the_parts(sample, preset):
     assert table.resolution_floor == pytest.approx(resolution(rows[:, 2], rows[:, 0]), abs=1e-12)
     assert table.n_events == 25
     assert table.n_particles == len(rows)
+
+
+def test_energies_of_clusters_make_the_response(sample):
+    events, labels = sample
+    rng = np.random.default_rng(3)
+    energies = [rng.uniform(1, 9, y.max() + 1) for y in labels]
+    table, usual = evaluate(events, labels, energies=iter(energies), bootstrap=0), evaluate(events, labels, bootstrap=0)
+    assert (table.efficiency, table.purity, table.resolution_floor) == (
+        usual.efficiency, usual.purity, usual.resolution_floor,
+    )  # fmt: skip
+    rows = []
+    for e, y, given in zip(events, labels, energies, strict=True):
+        scores = association_scores(y, e)
+        for p in range(e.n_particles):
+            c = scores["shared"][:, p].argmax()
+            if scores["shared"][c, p] > 0 and scores["r2s"][c, p] < 0.2:
+                rows.append(given[c] / float(e.particles.energy[p]))
+    assert table.response == pytest.approx(np.mean(rows))
+    assert table.response != pytest.approx(usual.response, rel=1e-2)
+    one = evaluate(events[0], labels[0], energies=energies[0], bootstrap=0)
+    assert one.response == pytest.approx(evaluate(events[:1], labels[:1], energies=energies[:1], bootstrap=0).response)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e[:-1], r"event 24 \(number 124\): there are no energies of its \d clusters"),
+        (lambda e: [*e, e[0]], "energies for more events than labels"),
+        (lambda e: [e[0][:-1], *e[1:]], r"event 0 \(number 100\): energies have shape .*, but there are \d clusters"),
+        (lambda e: [np.where(np.arange(len(e[0])) == 1, np.nan, e[0]), *e[1:]], "energy of cluster 1 is not finite"),
+    ],
+)
+def test_energies_that_do_not_fit(sample, change, message):
+    events, labels = sample
+    with pytest.raises(ValueError, match=message):
+        evaluate(events, labels, energies=change([np.ones(y.max() + 1) for y in labels]))
 
 
 def test_groups_by_multiplicity(sample):

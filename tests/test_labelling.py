@@ -63,11 +63,11 @@ def test_hits_and_tracks_share_numbers_without_gaps(seed):
 def test_clusters_of_hits_and_tracks():
     event = event_with_tracks()
     z = np.array([[0], [9], [0], [9], [0], [30], [0], [0], [50], [9], [9], [50]])
-    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z), event)
+    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z))
     assert labels.tolist() == [0, 1, 0, 1, 0, -1]
     assert tracks.tolist() == [0, 1]
     z[:6] = np.arange(6)[:, None] * 100  # no hit is like another, nor like a track
-    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z), event)
+    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z))
     assert labels.tolist() == [0, -1, -1, -1, -1, -1]
     assert tracks.tolist() == [0, 1]
 
@@ -78,7 +78,7 @@ def test_points_of_tracks_weigh_their_share_of_the_momentum():
     density = {"hits": 1 + 0.5 * 5, 0: 4 / 3 + 0.5 * 8 / 3, 1: 2 + 0.5 * 4}  # 4 and 6 GeV, in 3 points each
     for least in (2.6, 2.7, 3.4, 3.6, 3.9, 4.1):
         readout = Clue(density_radius=0.5, link_distance=1.0, min_density=least, outlier_distance=1.0, normalize=False)
-        labels, tracks = find_labels(readout, output(event, z), event)
+        labels, tracks = find_labels(readout, output(event, z))
         found = {"hits": labels[0] >= 0, 0: tracks[0] >= 0, 1: tracks[1] >= 0}
         assert found == {name: value >= least for name, value in density.items()}
 
@@ -110,7 +110,7 @@ def test_outputs_of_a_network(head):
         if head == "supcon":
             expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
         np.testing.assert_allclose(out.embedding, expected, atol=1e-6)
-        labels, tracks = find_labels(make_readout("clue", head, {}), out, event)
+        labels, tracks = find_labels(make_readout("clue", head, {}), out)
         assert (len(labels), len(tracks)) == (event.n_hits, len(out.tracks))
 
 

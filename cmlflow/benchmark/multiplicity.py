@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,16 @@ def multiplicity_benchmark(
         own = [model.readout] if isinstance(model.readout, str) else []
         for p in n_particles:
             events = simulate(tests[name], n_events, seed, n_particles=p)
-            embeddings, labels = model.predict_all(events, list(dict.fromkeys([*own, *model.thresholds_])))
+            embeddings, labels, energies = [], defaultdict(list), defaultdict(list)
+            readouts = list(dict.fromkeys([*own, *model.thresholds_]))
+            for event, (z, found) in zip(events, model.predict_all(events, readouts), strict=True):
+                embeddings.append(z)
+                for readout, clusters in found.items():
+                    labels[readout].append(clusters.labels)
+                    energies[readout].append(clusters.energies(event))
             embedding = evaluate_embeddings(events, embeddings).to_dict()
-            for readout, found in labels.items():
-                scores = evaluate(events, found)
+            for readout in readouts:
+                scores = evaluate(events, labels[readout], energies=energies[readout])
                 row = {"model": Path(name).name, "sample": tests[name], "particles": p, "readout": readout}
                 row |= {"events": n_events, "hits": sum(e.n_hits for e in events) / n_events}
                 row |= {figure: scores[figure].to_list() for figure in FIGURES}

@@ -114,11 +114,13 @@ def particle_response(
     preset: str | Preset = "paper",
     layer_weights: ArrayLike | None = None,
     floor: str = "deposits",
+    energies: ArrayLike | None = None,
 ) -> tuple[Array, Array]:
     """Response E_reco / E_true of each particle of one event, and the same for perfect pattern recognition.
 
     The cluster of a particle is the one that shares most energy with it; where its R2S reaches the purity cut of the
-    preset the particle is left out. E_reco is the sum of the hit energies of the cluster times the layer weights.
+    preset the particle is left out. E_reco is the sum of the hit energies of the cluster times the layer weights, or
+    what is given for it.
 
     Parameters
     ----------
@@ -131,6 +133,8 @@ def particle_response(
     floor : {"deposits", "hits"}
         What perfect pattern recognition collects: the particle's own deposits in all hits, its share of each hit; or,
         as in the paper, the whole energy of the hits labelled with it.
+    energies : array_like of shape (n_clusters,), optional
+        E_reco of the clusters, as from shares of hits or a regression; layer weights are then for the floor alone.
 
     Returns
     -------
@@ -148,7 +152,9 @@ def particle_response(
     usable = (true > 0) & (matching.particle_energy > 0)
 
     best = judge(matching, cut).best_cluster
-    collected = sum_by(matching.cluster, matching.fraction * weighted[matching.hit], len(matching.r2s))
+    collected = np.asarray(energies, np.float64)
+    if energies is None:
+        collected = sum_by(matching.cluster, matching.fraction * weighted[matching.hit], len(matching.r2s))
     matched = np.flatnonzero(usable & (best >= 0))
     matched = matched[matching.r2s[best[matched], matched] < cut.purity]
     response = np.full(n_particles, np.nan)

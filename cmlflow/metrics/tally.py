@@ -28,12 +28,18 @@ class Tally:
         self._clusters: list[Array] = []
 
     def add(
-        self, event: Event, labels: NDArray[Any], preset: Preset, layer_weights: ArrayLike | None, floor: str
+        self,
+        event: Event,
+        labels: NDArray[Any],
+        preset: Preset,
+        layer_weights: ArrayLike | None = None,
+        floor: str = "deposits",
+        energies: Array | None = None,
     ) -> None:
-        """Score one event, by labels (n_hits,) or shares (C, n_hits)."""
+        """Score one event, by labels (n_hits,) or shares (C, n_hits), and energies (C,) where they are not theirs."""
         m = match(labels, event)
         verdict = judge(m, preset)
-        response, ideal = particle_response(m, event, preset, layer_weights, floor)
+        response, ideal = particle_response(m, event, preset, layer_weights, floor, energies)
         i = len(self._sums)
         sums = verdict.sums()
         self._n_hits += event.n_hits

@@ -12,7 +12,6 @@ import numpy as np
 from cmlflow.benchmark.physics.keeping import kept
 from cmlflow.benchmark.physics.matrix import WIDE, Cell, Size, TestSet, as_json, auxiliary, grids_of, plain, readouts_of
 from cmlflow.clusterer import MetricClusterer
-from cmlflow.event import Event
 from cmlflow.metrics import embedding_metrics
 from cmlflow.metrics.reconstruction import preset_of
 from cmlflow.metrics.tally import Tally
@@ -128,11 +127,15 @@ def score(
 ) -> dict[str, Any]:
     """Simulate a test set, cluster it with all readouts and keep what figures are made of; see `scored`."""
     events = simulate(which.sample, which.n_events, TEST_SEED, n_particles=which.n_particles, library=library)
-    start = time.process_time()
-    embeddings, labels = model.predict_all(events, readouts)
-    clustering = time.process_time() - start
-    figures = [embedding_metrics(z, e.particle_id, e.energy) for z, e in zip(embeddings, events, strict=True)]
-    by_readout = {name: _tallied(events, found) for name, found in labels.items()}
+    cut, tallies, figures = preset_of("paper"), {name: Tally() for name in readouts}, []
+    clustering, start = 0.0, time.process_time()
+    for event, (z, found) in zip(events, model.predict_all(events, readouts), strict=True):
+        clustering += time.process_time() - start
+        figures.append(embedding_metrics(z, event.particle_id, event.energy))
+        for name, clusters in found.items():
+            tallies[name].add(event, clusters.labels, cut, energies=clusters.energies(event))
+        start = time.process_time()
+    by_readout = {name: tally.arrays() for name, tally in tallies.items()}
     particles = next(iter(by_readout.values()))[1]
     return {
         "hits": sum(e.n_hits for e in events) / len(events),
@@ -151,13 +154,6 @@ def score(
             for name, (sums, rows, own) in by_readout.items()
         },
     }
-
-
-def _tallied(events: Sequence[Event], labels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    tally, cut = Tally(), preset_of("paper")
-    for event, found in zip(events, labels, strict=True):
-        tally.add(event, found, cut, None, "deposits")
-    return tally.arrays()
 
 
 def _number(value: float) -> float | None:
