@@ -53,7 +53,6 @@ BLOCKS = {
     "scores": Block(ROOT / "docs" / "results.md", RESULTS / "compact" / "scores.json", all_scores),
     "speed": Block(ROOT / "docs" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
     "physics": Block(ROOT / "docs" / "physics.md", RESULTS / "physics" / "results.json", physics_tables),
-    "physics-mixed": Block(ROOT / "docs" / "physics.md", RESULTS / "physics-mixed" / "results.json", physics_tables),
     "flow-goals": Block(ROOT / "docs" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_goals),
     "flow": Block(ROOT / "docs" / "particle-flow-results.md", RESULTS / "flow" / "results.json", flow_tables),
 }

@@ -17,6 +17,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from cmlflow.axes import RINGS, AxisFinder, projected, true_axes
 from cmlflow.backbones.scaling import mean_and_spread
@@ -241,6 +242,7 @@ def fit_hit_assigner(
     events_per_step: int = 4,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    progress: bool = False,
 ) -> HitAssigner:
     """Train the stages one after the other, by cross entropy with weights sqrt(energy).
 
@@ -257,6 +259,8 @@ def fit_hit_assigner(
         Of Adam at the start; falls linearly to zero.
     seed : int
         Of initial weights and of the choice of events and hits.
+    progress : bool, default=False
+        Show it.
 
     Raises
     ------
@@ -278,7 +282,8 @@ def fit_hit_assigner(
         pairs = [pair for pair in pairs if pair[2].sum() > 0]  # of hits with energy
         if not pairs:
             raise ValueError("events: in none were two showers of known particles found, as shares are trained on")
-        _fit_stage(cast(Stage, stage), pairs, n_steps, events_per_step, learning_rate, np.random.default_rng([seed, i]))
+        steps = tqdm(range(n_steps), f"stage {i + 1}", disable=not progress, dynamic_ncols=True)
+        _fit_stage(cast(Stage, stage), pairs, steps, events_per_step, learning_rate, np.random.default_rng([seed, i]))
         shares = [stage_shares(stage, showers, given) for (showers, _), given in zip(data, shares, strict=True)]
     return assigner
 
@@ -294,7 +299,7 @@ def _pairs(showers: EventShowers, owner: Array, shares: Array | None) -> tuple[T
 def _fit_stage(
     stage: Stage,
     pairs: Sequence[tuple[Tensor, Tensor, Tensor]],
-    n_steps: int,
+    steps: tqdm[int],
     events_per_step: int,
     learning_rate: float,
     rng: np.random.Generator,
@@ -303,9 +308,9 @@ def _fit_stage(
     for own, value in zip((stage.mean, stage.scale), values, strict=True):
         own.copy_(value)
     optimizer = torch.optim.Adam(stage.parameters(), lr=learning_rate)
-    for step in range(n_steps):
+    for step in steps:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1 - step / n_steps)
+            group["lr"] = learning_rate * (1 - step / len(steps))
         chosen = rng.choice(len(pairs), min(events_per_step, len(pairs)), replace=False)
         loss = torch.zeros(())
         for i in chosen:

@@ -18,6 +18,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from cmlflow.backbones.scaling import REFERENCE_Z, mean_and_spread, slopes
 from cmlflow.event import Event
@@ -172,6 +173,7 @@ def fit_axis_finder(
     hits_per_step: int = 4096,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    progress: bool = False,
 ) -> None:
     """Train an `AxisFinder`, by cross entropy, to tell hits within 1 cm of the axis of a particle.
 
@@ -185,6 +187,8 @@ def fit_axis_finder(
         Of Adam at the start; falls linearly to zero.
     seed : int
         Of initial weights and of the choice of hits.
+    progress : bool, default=False
+        Show it.
 
     Raises
     ------
@@ -207,7 +211,7 @@ def fit_axis_finder(
         own.copy_(value)
     optimizer = torch.optim.Adam(finder.score.parameters(), lr=learning_rate)
     rng = np.random.default_rng(seed)
-    for step in range(n_steps):
+    for step in tqdm(range(n_steps), "axes", disable=not progress, dynamic_ncols=True):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - step / n_steps)
         chosen = torch.from_numpy(rng.integers(len(features), size=min(hits_per_step, len(features))))

@@ -325,15 +325,28 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         ]
 
     def predict_all(
-        self, events: Iterable[Event], readouts: Sequence[str]
-    ) -> Iterator[tuple[np.ndarray, dict[str, Clusters]]]:
-        """The embedding as from `transform` and what several readouts find in it, one event at a time.
+        self, events: Sequence[Event] | Iterable[Event], readouts: Sequence[str]
+    ) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
+        """Embeddings as from `transform`, and the labels of several readouts on them; the network runs once.
 
         Parameters
         ----------
-        events : iterable of Event
+        events : sequence of Event
         readouts : sequence of str
             Each with its tuned thresholds, where there are some.
+
+        Returns
+        -------
+        embeddings : list of ndarray of shape (n_hits, D), float32
+        labels : dict of str to list of ndarray of shape (n_hits,), int64
+        """
+        each = list(self.predict_each(self._progress(events), readouts))
+        return [z for z, _ in each], {name: [found[name].labels for _, found in each] for name in readouts}
+
+    def predict_each(
+        self, events: Iterable[Event], readouts: Sequence[str]
+    ) -> Iterator[tuple[np.ndarray, dict[str, Clusters]]]:
+        """As `predict_all`, one event at a time, and with the shares of hits.
 
         Yields
         ------
@@ -449,13 +462,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
 
     def _fit_axes(self, finder: AxisFinder, events: Sequence[Event]) -> None:
-        fit_axis_finder(finder, events, seed=self.random_state)
+        seed, progress = self.random_state, self.verbose
+        fit_axis_finder(finder, events, seed=seed, progress=progress)
         if self.reassign:
             outputs = list(self._outputs(events))
             readout = Condensation(AXES_THRESHOLD, AXES_RADIUS)
-            labels = [find_labels(readout, out)[0] for out, e in zip(outputs, events, strict=True)]
+            labels = [find_labels(readout, out)[0] for out in outputs]
             betas = [out.values["beta"] for out in outputs]
-            self.profile_ = fit_hit_assigner(events, finder, betas, labels, self.reassign, seed=self.random_state)
+            self.profile_ = fit_hit_assigner(events, finder, betas, labels, self.reassign, seed=seed, progress=progress)
 
     def _new_network(self) -> Network | Slopes | AxisFinder:
         if self.head == "slopes":

@@ -157,10 +157,10 @@ def _cluster(
             start = time.perf_counter()
             readouts = READOUTS_TO_TUNE[model.head]
             head = HEADS[model.head]
-            for z, found in model.predict_all(events, readouts):
-                out.embeddings.setdefault(head, []).append(z)
-                for readout, clusters in found.items():
-                    out.labels.setdefault(f"{head}, {readout}", []).append(clusters.labels)
+            embeddings, labels = model.predict_all(events, readouts)
+            out.embeddings.setdefault(head, []).extend(embeddings)
+            for readout in readouts:
+                out.labels.setdefault(f"{head}, {readout}", []).extend(labels[readout])
             if (first := f"{head}, {model.readout}") in out.labels and first not in out.first:
                 out.first.append(first)
             if verbose:

@@ -118,41 +118,34 @@ def compact(kind: str, head: str) -> Recipe:
 def best(kind: str) -> Recipe:
     """What has been found better than `compact` on the same showers.
 
-    For electrons: CLUE in coordinates that are nearly constant along a shower from the origin, the slopes x/z and y/z
-    with offsets learned by the network of `compact`, with its events and schedule, and the prototype loss; thresholds
-    are lengths and energies, and a learned shower profile then gives the hits between clusters anew. Where there are
-    pions: lines from the origin that a small network takes for the axis of a shower, by what lies around them, read by
-    OC inference; and three stages that give every hit to one of those showers, or to none where no shower has two
-    fifths of it. That takes six minutes on one core,
-    with events of 2-12 particles. Both are tuned on events of 2-15 particles.
+    Lines from the origin that a small network takes for the axis of a shower, by what lies around them, read by OC
+    inference; and three stages that share every hit among those showers. That takes six minutes on one core. Where
+    there are pions, events have 2-12 particles, and a hit of which no shower has two fifths gets no label. Thresholds
+    are tuned on events of 2-15 particles.
 
     Notes
     -----
-    For electrons the slopes do most of the work: see `slopes`, the same without what is learned.
+    `slopes` is the same without what is learned.
     """
-    if kind == "em":
-        parameters = compact(kind, "supcon").parameters | {"head": "prototype", "readout": "clue", "dim": 4}
-        parameters |= {"scaling": "projective", "dropout": 0.0, "warmup_steps": 50, "reassign": 1}
-    else:
-        parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3, "min_share": 0.4}
+    parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3}
     return Recipe(
         name=f"compact-{kind}-best",
         sample=f"compact-{kind}",
         n_events=500,
         n_validation=60,
         n_tuning=100,
-        parameters=parameters,
-        readouts=READOUTS_TO_TUNE[parameters["head"]],
+        parameters=parameters if kind == "em" else parameters | {"min_share": 0.4},
+        readouts=READOUTS_TO_TUNE["axes"],
         train_particles=None if kind == "em" else (2, 12),
         tuning_particles=(2, 15),
-        grids=GRIDS if kind == "em" else AXES_GRIDS,
+        grids=AXES_GRIDS,
     )
 
 
 def slopes(kind: str) -> Recipe:
     """The control of `best`: slopes x/z, y/z read by CLUE and tuned in the same way, without a network.
 
-    With the shower profile for electrons, where `best` has a network; without anything learned otherwise.
+    With a shower profile that gives hits anew for electrons; without anything learned otherwise.
     """
     parameters = {"head": "slopes", "readout": "clue", "dim": 2, "reassign": 1 if kind == "em" else 0}
     name, readouts = f"compact-{kind}-slopes", READOUTS_TO_TUNE["slopes"]

@@ -185,10 +185,10 @@ def test_lists_stores_and_generators_are_alike(model):
 
 def test_predict_all_runs_every_readout_on_the_same_embeddings(model):
     events = blobs(2, seed=5)
-    z, found = zip(*model.predict_all(events, ["density", "ward"]), strict=True)
+    z, labels = model.predict_all(events, ["density", "ward"])
     np.testing.assert_array_equal(z[1], model.transform(events)[1])
-    for name, clusters in found[0].items():
-        np.testing.assert_array_equal(clusters.labels, model.set_params(readout=name).predict(events)[0])
+    for name, found in labels.items():
+        np.testing.assert_array_equal(found[0], model.set_params(readout=name).predict(events)[0])
 
 
 def test_hits_are_whole_where_nothing_shares_them(model):
@@ -566,9 +566,9 @@ def test_a_readout_can_have_thresholds_of_several_tunings():
     model.tune(events, readouts=["density@few"], grid={"radius": [0.2], "threshold": [0.9]})
     assert model.thresholds_["density"] == usual
     assert model.thresholds_["density@few"] == {"radius": 0.2, "threshold": 0.9}
-    ((_, found),) = model.predict_all(events, ["density", "density@few"])
-    assert (found["density"].labels == model.predict(events)[0]).all()
-    assert (found["density@few"].labels == model.set_params(readout="density@few").predict(events)[0]).all()
+    _, labels = model.predict_all(events, ["density", "density@few"])
+    assert (labels["density"][0] == model.predict(events)[0]).all()
+    assert (labels["density@few"][0] == model.set_params(readout="density@few").predict(events)[0]).all()
 
 
 def blobs_with_tracks(n_events, seed=0, no_tracks=False):
@@ -621,10 +621,9 @@ def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
         model.save(tmp_path / head)
         loaded = MetricClusterer.load(tmp_path / head)
         assert loaded.tracks
-        several = list(model.predict_all(events, [model.readout]))
+        several = model.predict_all(events, [model.readout])
         columns = model.transform(events), model.transform_tracks(events), model.predict(events)
-        columns += model.predict_tracks(events), loaded.embedded(events)
-        columns += [z for z, _ in several], [found[model.readout].labels for _, found in several]
+        columns += model.predict_tracks(events), loaded.embedded(events), *several[:1], several[1][model.readout]
         for event, one, *arrays in zip(events, model.embedded(events), *columns, strict=True):
             z, z_tracks, labels, of_tracks, again, z_again, labels_again = arrays
             for a, b in ((one.z_hits, z), (one.z_hits, z_again), (one.z_hits, again.z_hits), (one.z_tracks, z_tracks)):

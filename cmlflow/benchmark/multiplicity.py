@@ -62,7 +62,7 @@ def multiplicity_benchmark(
             events = simulate(tests[name], n_events, seed, n_particles=p)
             embeddings, labels, energies = [], defaultdict(list), defaultdict(list)
             readouts = list(dict.fromkeys([*own, *model.thresholds_]))
-            for event, (z, found) in zip(events, model.predict_all(events, readouts), strict=True):
+            for event, (z, found) in zip(events, model.predict_each(events, readouts), strict=True):
                 embeddings.append(z)
                 for readout, clusters in found.items():
                     labels[readout].append(clusters.labels)

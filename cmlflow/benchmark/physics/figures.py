@@ -143,7 +143,7 @@ def _curves(
             handles.values(),
             handles.keys(),
             loc="outside upper center",
-            ncols=min(len(handles), 5),
+            ncols=min(len(handles), 3),
             frameon=False,
             fontsize=11,
         )

@@ -129,7 +129,7 @@ def score(
     events = simulate(which.sample, which.n_events, TEST_SEED, n_particles=which.n_particles, library=library)
     cut, tallies, figures = preset_of("paper"), {name: Tally() for name in readouts}, []
     clustering, start = 0.0, time.process_time()
-    for event, (z, found) in zip(events, model.predict_all(events, readouts), strict=True):
+    for event, (z, found) in zip(events, model.predict_each(events, readouts), strict=True):
         clustering += time.process_time() - start
         figures.append(embedding_metrics(z, event.particle_id, event.energy))
         for name, clusters in found.items():

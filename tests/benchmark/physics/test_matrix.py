@@ -65,9 +65,9 @@ def test_own_readout_comes_first_and_all_are_offered_the_common_ones():
 def test_best_has_its_own_dimension_and_shares_its_readouts_with_supcon():
     assert "best" in m.available_systems(COMPACT, ["em"])
     found = cells(COMPACT, ["em", "had"], ["supcon", "best"], [16, 8], [1])
-    assert [c for c in found if c.system == "best"] == [Cell("em", "best", 4, 1), Cell("had", "best", 2, 1)]
+    assert [c for c in found if c.system == "best"] == [Cell("em", "best", 2, 1), Cell("had", "best", 2, 1)]
     assert sum(c.system == "supcon" for c in found) == 4
-    assert recipe_of(COMPACT, Cell("em", "best", 4, 1)).parameters["dim"] == 4
+    assert recipe_of(COMPACT, Cell("em", "best", 2, 1)).parameters["dim"] == 2
     best, paper = (readouts_of(COMPACT, Cell("had", s, 2, 1)) for s in ("best", "supcon"))
     names = ("condensation", "clue", "density", "hdbscan")
     assert best == (*names, *(f"{name}@wide" for name in names))

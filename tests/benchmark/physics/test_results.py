@@ -32,6 +32,18 @@ def scored():
     return kept, tables, embedding_metrics(z, events[0].particle_id, events[0].energy)
 
 
+def test_responses_are_of_the_energies_of_the_model():
+    which = next(t for t in sets_to_test(SIZES["compact"].with_events(3), "had") if t.n_particles == 8)
+    model = cmlflow.MetricClusterer.load("compact-had-best")
+    events = cmlflow.simulate(which.sample, which.n_events, TEST_SEED, n_particles=8)
+    kept = score(model, which, ["condensation"])["readouts"]["condensation"]["response"]
+    labels, energies = model.predict(events), model.predict_energies(events)
+    table, whole = cmlflow.evaluate(events, labels, energies=energies), cmlflow.evaluate(events, labels)
+    there = [value for value in kept if value is not None]
+    assert np.mean(there) == pytest.approx(table.response.value, rel=1e-3)
+    assert np.mean(there) != pytest.approx(whole.response.value, rel=1e-2)
+
+
 @pytest.mark.parametrize("readout", ["density", "ward"])
 def test_kept_rows_give_what_evaluate_gives(scored, readout):
     kept, tables, _ = scored
