@@ -340,8 +340,13 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         embeddings : list of ndarray of shape (n_hits, D), float32
         labels : dict of str to list of ndarray of shape (n_hits,), int64
         """
-        each = list(self.predict_each(self._progress(events), readouts))
-        return [z for z, _ in each], {name: [found[name].labels for _, found in each] for name in readouts}
+        embeddings: list[np.ndarray] = []
+        labels: dict[str, list[np.ndarray]] = {name: [] for name in readouts}
+        for z, found in self.predict_each(self._progress(events), readouts):
+            embeddings.append(z)
+            for name, clusters in found.items():
+                labels[name].append(clusters.labels)
+        return embeddings, labels
 
     def predict_each(
         self, events: Iterable[Event], readouts: Sequence[str]
@@ -546,6 +551,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             raise ValueError("tracks is False: this model knows hits alone; train one with tracks=True")
 
     def _check_reassign(self) -> None:
+        if self.reassign < 0:
+            raise ValueError(f"reassign is {self.reassign}, expected 0 or more")
         if not 0 <= self.min_share < 1 or (self.min_share and self.head != "axes"):
             raise ValueError(f"min_share is {self.min_share}, expected 0 to below 1, and 0 for heads other than 'axes'")
         if self.tracks and self.reassign:

@@ -143,7 +143,8 @@ class Clusters:
     parts: FloatArray | None = None
 
     def __len__(self) -> int:
-        return int(max(self.labels.max(initial=-1), self.track_labels.max(initial=-1))) + 1
+        """Number of clusters with hits; those with tracks alone come after them."""
+        return int(self.labels.max(initial=-1)) + 1
 
     @property
     def shares(self) -> FloatArray:
