@@ -125,7 +125,7 @@ def best(kind: str) -> Recipe:
 
     Notes
     -----
-    `slopes` is the same without what is learned.
+    `slopes` is its control, with the same coordinates and nothing learned to read them.
     """
     parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3}
     return Recipe(
@@ -156,7 +156,7 @@ def control(kind: str, name: str) -> Recipe:
     """`compact` with one thing changed, to see what that does.
 
     ``"raw"``: SupCon, with inputs as they are, the paper's choice. ``"projective"``: SupCon, with x and y projected
-    along lines to the origin, the inputs of `best`. ``"oclong"``: OC, 60 epochs in place of 20.
+    along lines to the origin. ``"oclong"``: OC, 60 epochs in place of 20.
     """
     changes: dict[str, dict[str, Any]] = {
         "raw": {"scaling": "raw"},

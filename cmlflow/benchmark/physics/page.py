@@ -95,11 +95,12 @@ NOTES = {
     + _CURVES,
     "best": "Thresholds of best come from auxiliary events of {}–{} particles; SupCon is tuned on the same ones, and "
     "beside that in the paper's way, on events with the numbers of particles of training. Goals compare the two with "
-    "the same tuning. For pions best learns axes of showers and the assignment of hits from events of up to 12 "
-    "particles, the others their embedding from up to 5, and leaves out hits that no shower has 40 % of, some percent "
-    "of the energy, where density gives every hit to a cluster. Slopes, where they are in the matrix, are x/z and y/z "
-    "of the hits without a network, read by CLUE and tuned as best is; for electrons, where best starts from them, "
-    "hits are reassigned by a learned shower profile as in best.",
+    "the same tuning. Best learns axes of showers and how to share hits among them from 500 events; with pions, of up "
+    "to 12 particles, where the others learn their embedding from up to 5. Its energies, and so its resolution, are "
+    "those of shares of hits; those of the others of whole hits. With pions it leaves hits without a label that no "
+    "shower has 40 % of, some percent of the energy, where density gives every hit to a cluster. Slopes, where they are "
+    "in the matrix, are x/z and y/z of the hits without a network, read by CLUE and tuned as best is; for electrons "
+    "hits are then given anew by a learned shower profile.",
     "controls": "Models of the first seed with one thing changed: inputs of SupCon as they are, in place of scaled "
     "ones; x and y projected along lines to the origin; OC trained three times as long. Own readouts.",
     "table 2": "Recall among the 1 and 10 nearest hits, contamination of the 10 nearest, area under the ROC curve of "
