@@ -205,10 +205,18 @@ class HitAssigner(nn.Module):
         Returns
         -------
         labels : ndarray of shape (n_hits,), int64
-            0..C'-1 in the order of the clusters given; showers that are the most likely one of no hit disappear.
+            0..C'-1 in the order of the clusters given; showers that are the most likely one of no hit disappear, and
+            what they have of hits is nobody's.
         shares : ndarray of shape (C', n_hits), float32
             The part of every hit that each shower has: the softmax of the scores of the last stage.
+
+        Raises
+        ------
+        ValueError
+            More stages than were trained, or none.
         """
+        if not 1 <= n_stages <= len(self):
+            raise ValueError(f"n_stages is {n_stages}, but {len(self)} stages were trained")
         if labels.max(initial=-1) < 1:
             return labels, np.atleast_2d(labels == 0)[: labels.max(initial=-1) + 1].astype(np.float32)
         showers = EventShowers(event, finder, beta, labels)

@@ -264,7 +264,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of ndarray of shape (C, n_hits), float32
-            Row c is that of cluster c of `predict`; the parts of a hit sum to 1 at most.
+            Row c is that of cluster c of `predict`. The parts of a hit sum to 1, or to less where a shower that is
+            the most likely one of no hit has some of it.
         """
         return [found.shares for found in self.clusters(self._progress(events))]
 
@@ -281,8 +282,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        list of ndarray of shape (C,), float64 [GeV]
-            Entry c is that of cluster c of `predict`.
+        list of ndarray of shape (C,), float64
+            Entry c is that of cluster c of `predict`, in the unit of the layer weights: GeV for known detectors, that
+            of the hit energies where there are no weights.
 
         Raises
         ------

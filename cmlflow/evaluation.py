@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from cmlflow.event import Event
 from cmlflow.metrics.embedding import FIGURES, embedding_metrics
 from cmlflow.metrics.intervals import Interval, ratio_interval, resamples
-from cmlflow.metrics.matching import numpy_array
 from cmlflow.metrics.reconstruction import Preset, clustered, paired, preset_of
-from cmlflow.metrics.resolution import ENERGY_BINS, bin_of
+from cmlflow.metrics.resolution import ENERGY_BINS, bin_of, checked_energies
 from cmlflow.metrics.scores import EmbeddingEvaluation, Evaluation
 from cmlflow.metrics.tally import Tally
 
@@ -60,7 +59,7 @@ def evaluate(
     energies : sequence of array_like of shape (C,), float, optional
         Energy of each cluster [GeV], for the response alone, as from `MetricClusterer.predict_energies` or a
         regression; one array for each event, or an iterator of them. By default that of its hits times the layer
-        weights.
+        weights, which are for the floor alone where energies are given.
 
     Returns
     -------
@@ -115,12 +114,7 @@ def _checked_energies(energies: Any, labels: NDArray[Any], where: str) -> NDArra
     n_clusters = len(labels) if labels.ndim == 2 else int(labels.max(initial=-1)) + 1
     if energies is None:
         raise ValueError(f"{where}: there are no energies of its {n_clusters} clusters")
-    e = numpy_array(energies).astype(np.float64)
-    if e.shape != (n_clusters,):
-        raise ValueError(f"{where}: energies have shape {e.shape}, but there are {n_clusters} clusters")
-    if not np.isfinite(e).all():
-        raise ValueError(f"{where}: energy of cluster {int(np.argmin(np.isfinite(e)))} is not finite")
-    return e
+    return checked_energies(energies, n_clusters, where)
 
 
 def evaluate_embeddings(

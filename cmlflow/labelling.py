@@ -149,11 +149,13 @@ class Clusters:
     @property
     def shares(self) -> FloatArray:
         """The part of every hit that each cluster has, shape (C, n_hits), float32; sums over clusters are at most 1."""
+        if self.parts is not None:
+            return self.parts
         whole: FloatArray = (np.arange(len(self))[:, None] == self.labels).astype(np.float32)
-        return whole if self.parts is None else self.parts
+        return whole
 
     def energies(self, event: Event, layer_weights: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Energy of each cluster, its part of the hits times their `hit_weights`: shape (C,) [GeV]."""
+        """Energy of each cluster, its part of the hits times their `hit_weights`, and in their unit: shape (C,)."""
         weighted = event.energy * hit_weights(event, layer_weights)
         if self.parts is None:
             return sum_by(self.labels[self.labels >= 0], weighted[self.labels >= 0], len(self))

@@ -13,6 +13,7 @@ from sklearn.cluster import DBSCAN, KMeans
 from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.assignment import HitAssigner, fit_hit_assigner
 from cmlflow.axes import fit_axis_finder
+from cmlflow.evaluation import evaluate
 from cmlflow.losses import SupCon
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.readouts import Density
@@ -196,6 +197,7 @@ def test_hits_are_whole_where_nothing_shares_them(model):
     columns = model.predict(events), model.predict_shares(events), model.predict_energies(events)
     for e, labels, shares, energies in zip(events, *columns, strict=True):
         assert shares.shape == (labels.max(initial=-1) + 1, e.n_hits)
+        assert len(energies) > 0 or e.n_hits == 0
         weights = np.where(e.layer <= 28, 10.6e-3, 47.4e-3)
         for c, (row, energy) in enumerate(zip(shares, energies, strict=True)):
             np.testing.assert_array_equal(row, labels == c)
@@ -613,6 +615,18 @@ def test_tracks_are_clustered_with_the_hits_of_their_particle(with_tracks):
         found = [np.bincount(event.particle_id[labels == c]).argmax() if c in labels else -1 for c in of_tracks]
         right.append(found == [0, 1])
     assert sum(right) >= 8
+
+
+def test_clusters_of_tracks_alone_have_no_energy(with_tracks):
+    events = [*blobs_with_tracks(3, seed=3), *STRANGE]
+    for model in with_tracks.values():
+        labels, energies = model.predict(events), model.predict_energies(events)
+        assert any(
+            t.max(initial=-1) > y.max(initial=-1) for t, y in zip(model.predict_tracks(events), labels, strict=True)
+        )
+        for y, e, shares in zip(labels, energies, model.predict_shares(events), strict=True):
+            assert len(e) == len(shares) == y.max(initial=-1) + 1
+        evaluate(events, labels, energies=energies)
 
 
 def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):

@@ -108,6 +108,16 @@ def hit_weights(event: Event, layer_weights: ArrayLike | None = None) -> Array:
     return w[event.layer - 1]
 
 
+def checked_energies(energies: Any, n_clusters: int, where: str) -> Array:
+    """Energies of clusters as a float64 array, or a ValueError where they are not as many as those, or not finite."""
+    e = numpy_array(energies).astype(np.float64)
+    if e.shape != (n_clusters,):
+        raise ValueError(f"{where}: energies have shape {e.shape}, but there are {n_clusters} clusters")
+    if not np.isfinite(e).all():
+        raise ValueError(f"{where}: energy of cluster {int(np.argmin(np.isfinite(e)))} is not finite")
+    return e
+
+
 def particle_response(
     matching: Matching,
     event: Event,
@@ -152,9 +162,10 @@ def particle_response(
     usable = (true > 0) & (matching.particle_energy > 0)
 
     best = judge(matching, cut).best_cluster
-    collected = np.asarray(energies, np.float64)
     if energies is None:
         collected = sum_by(matching.cluster, matching.fraction * weighted[matching.hit], len(matching.r2s))
+    else:
+        collected = checked_energies(energies, len(matching.r2s), event.title)
     matched = np.flatnonzero(usable & (best >= 0))
     matched = matched[matching.r2s[best[matched], matched] < cut.purity]
     response = np.full(n_particles, np.nan)

@@ -98,9 +98,9 @@ NOTES = {
     "the same tuning. Best learns axes of showers and how to share hits among them from 500 events; with pions, of up "
     "to 12 particles, where the others learn their embedding from up to 5. Its energies, and so its resolution, are "
     "those of shares of hits; those of the others of whole hits. With pions it leaves hits without a label that no "
-    "shower has 40 % of, some percent of the energy, where density gives every hit to a cluster. Slopes, where they are "
-    "in the matrix, are x/z and y/z of the hits without a network, read by CLUE and tuned as best is; for electrons "
-    "hits are then given anew by a learned shower profile.",
+    "shower has 40 % of, some percent of the energy, where density gives every hit to a cluster. Slopes, where they "
+    "are in the matrix, are x/z and y/z of the hits without a network, read by CLUE and tuned as best is; for "
+    "electrons hits are then given anew by a learned shower profile.",
     "controls": "Models of the first seed with one thing changed: inputs of SupCon as they are, in place of scaled "
     "ones; x and y projected along lines to the origin; OC trained three times as long. Own readouts.",
     "table 2": "Recall among the 1 and 10 nearest hits, contamination of the 10 nearest, area under the ROC curve of "

@@ -119,6 +119,8 @@ def scored(
     settings = {"weights": origin["weights"], "sample": plain(which.sample), "n_particles": which.n_particles}
     settings |= {"n_events": which.n_events, "seed": TEST_SEED, "library": None if library is None else str(library)}
     settings |= {"thresholds": {name: model.thresholds_.get(name, {}) for name in readouts}}
+    if model.head == "axes" and model.reassign:
+        settings["energies"] = "shares"
     return kept(path, settings, lambda: score(model, which, readouts, library), again=again)
 
 
