@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmlflow.benchmark.flow.summary import goals_markdown as flow_goals
-from cmlflow.benchmark.flow.summary import markdown as flow_tables
-from cmlflow.benchmark.multiplicity import markdown as all_scores
-from cmlflow.benchmark.physics.summary import markdown as physics_tables
-from cmlflow.benchmark.tables import markdown as speed_table
 from cmlflow.recipes import recipe
+from cmlflow_benchmarks.flow.summary import goals_markdown as flow_goals
+from cmlflow_benchmarks.flow.summary import markdown as flow_tables
+from cmlflow_benchmarks.multiplicity import markdown as all_scores
+from cmlflow_benchmarks.physics.summary import markdown as physics_tables
+from cmlflow_benchmarks.tables import markdown as speed_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
     from cmlflow.io import read, write
-    from cmlflow.network import build_network
+    from cmlflow.nets.network import build_network
     from cmlflow.particle_flow import ParticleFlow
     from cmlflow.simulation import simulate
 
@@ -24,7 +24,7 @@ _WHERE = {
     "ParticleFlow": "cmlflow.particle_flow",
     "Particles": "cmlflow.event",
     "Tracks": "cmlflow.event",
-    "build_network": "cmlflow.network",
+    "build_network": "cmlflow.nets.network",
     "evaluate": "cmlflow.evaluation",
     "read": "cmlflow.io",
     "simulate": "cmlflow.simulation",

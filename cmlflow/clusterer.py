@@ -14,19 +14,19 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
 
-from cmlflow.assignment import HitAssigner, fit_hit_assigner
 from cmlflow.association import EmbeddedEvent
-from cmlflow.axes import AxisFinder, fit_axis_finder
+from cmlflow.embedders.axes import AxisFinder, fit_axis_finder
 from cmlflow.event import Event, as_events
-from cmlflow.labelling import Clusters, Output, find_labels, make_readout, network_outputs
 from cmlflow.losses import LOSSES
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
-from cmlflow.network import Network, Slopes, build_network, fit_scaling
+from cmlflow.nets.network import Network, Slopes, build_network, fit_scaling
+from cmlflow.prediction.labelling import Clusters, Output, find_labels, make_readout, network_outputs
+from cmlflow.prediction.tuning import Tuning, distance, tune_readout
 from cmlflow.readouts import READOUTS, Condensation, build_readout
-from cmlflow.reassignment import ShowerProfile, fit_profile, reassign
+from cmlflow.refiners.profile import ShowerProfile, fit_profile, reassign
+from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
 from cmlflow.training import History, TrainingConfig, train
-from cmlflow.tuning import Tuning, distance, tune_readout
 
 SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
 SAMPLE_FOR_AXES = 500  # the same for axes of showers and the assignment of hits to them
@@ -66,8 +66,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         them. In training a track is a point of its particle; readouts cluster hits and tracks together.
     reassign : int, default=0
         How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
-        `fit` learns after the network: see `cmlflow.reassignment`; with ``head="axes"``, by so many stages of
-        `cmlflow.assignment`. Thresholds are tuned without it. Not with `tracks`.
+        `fit` learns after the network: see `cmlflow.refiners.profile`; with ``head="axes"``, by so many stages of
+        `cmlflow.refiners.stages`. Thresholds are tuned without it. Not with `tracks`.
     min_share : float, default=0
         With ``head="axes"`` and `reassign`: hits that no shower has this share of, by what was learned, become noise.
     random_state : int, default=0

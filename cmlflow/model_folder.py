@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cmlflow import __version__
-from cmlflow.assignment import HitAssigner
-from cmlflow.reassignment import ShowerProfile
+from cmlflow.refiners.profile import ShowerProfile
+from cmlflow.refiners.stages import HitAssigner
 
 FORMAT = 1
 PROFILE = "profile."  # what the names of the weights of what reassigns hits begin with

@@ -11,13 +11,13 @@ from sklearn.base import clone
 from sklearn.cluster import DBSCAN, KMeans
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
-from cmlflow.assignment import HitAssigner, fit_hit_assigner
-from cmlflow.axes import fit_axis_finder
+from cmlflow.embedders.axes import fit_axis_finder
 from cmlflow.evaluation import evaluate
 from cmlflow.losses import SupCon
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.readouts import Density
-from cmlflow.reassignment import reassign
+from cmlflow.refiners.profile import reassign
+from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
 
 SMALL = {"dim": 4, "k": 6, "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
 

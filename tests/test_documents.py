@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cmlflow
-from cmlflow.cli import _parser
+from cmlflow.cli.main import _parser
 from cmlflow.recipes import RECIPES
 from cmlflow.simulation import PACKAGED, SAMPLES, SLAB_SAMPLES, SPLITS, Jets, ShowerLibrary, slab_detector
 

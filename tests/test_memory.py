@@ -21,7 +21,7 @@ assert labels.shape == (event.n_hits,) and labels.max() > 10
 def peak_kb(code, n_hits, **names):
     """Most memory that a process of its own held while it made an event and ran the code."""
     given = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-    start = f"import resource\nfrom cmlflow.benchmark.inputs import event_of\nevent = event_of({n_hits})\n"
+    start = f"import resource\nfrom cmlflow_benchmarks.inputs import event_of\nevent = event_of({n_hits})\n"
     end = "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     run = subprocess.run([sys.executable, "-c", given + start + code + end], check=True, capture_output=True, text=True)
     return int(run.stdout.split()[-1])

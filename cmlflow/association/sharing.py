@@ -14,7 +14,7 @@ from cmlflow.association.origin import calibrated, fit_origin
 from cmlflow.association.ownership import Ownership
 from cmlflow.association.truth import true_shares
 from cmlflow.event import Event, IntArray
-from cmlflow.origin import origins
+from cmlflow.event.deposits import origins
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmlflow.event import Event, FloatArray, IntArray, Tracks
-from cmlflow.origin import origins
+from cmlflow.event.deposits import origins
 
 FEATURES = ("x", "y", "z", "energy", "layer")
 """Columns of the features of hits alone."""

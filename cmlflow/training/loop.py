@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cmlflow.event import Event
 from cmlflow.losses import Loss
 from cmlflow.losses.origin import balance_loss, origin_loss
-from cmlflow.network import usable_device
+from cmlflow.nets.network import usable_device
 from cmlflow.sampling import collate, grid_symmetry, n_points, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig

@@ -187,7 +187,7 @@ def test_degenerate():
 def test_with_origins_the_parts_are_the_networks_and_softmax_shares_within_them():
     from cmlflow.association.features import ORIGIN_OF
     from cmlflow.association.origin import calibrated
-    from cmlflow.origin import origins
+    from cmlflow.event.deposits import origins
 
     events, owned, z, z_tracks = blobs(0, 30)
     said = [np.clip(origins(e), 0.02, 1) / np.clip(origins(e), 0.02, 1).sum(axis=1, keepdims=True) for e in events]

@@ -8,7 +8,7 @@ import torch
 
 from cmlflow import Event, EventStore, simulate
 from cmlflow.losses import Condensation, MetricLearning, SupCon
-from cmlflow.network import build_network
+from cmlflow.nets.network import build_network
 from cmlflow.sampling import collate, event_points
 from cmlflow.training import TrainingConfig, load_checkpoint, train
 

@@ -1,0 +1,140 @@
+"""Run the particle-flow benchmark, keep every sample's results, and write results and report."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cmlflow import __version__
+from cmlflow.io.files import atomically
+from cmlflow.model_folder import find_model
+from cmlflow.particle_flow import ASSOCIATION, ParticleFlow
+from cmlflow.simulation import simulate
+from cmlflow_benchmarks.flow.goals import goals
+from cmlflow_benchmarks.flow.page import write_flow_report
+from cmlflow_benchmarks.flow.plan import MODELS, RADII, SAMPLES, SIZES, TEST_SEED, Size, chosen_samples
+from cmlflow_benchmarks.flow.plan import given_models as models_there
+from cmlflow_benchmarks.flow.summary import markdown
+from cmlflow_benchmarks.flow.systems import run_systems
+from cmlflow_benchmarks.flow.testing import ROWS, measured
+from cmlflow_benchmarks.physics.keeping import kept, read_kept, write_json
+from cmlflow_benchmarks.physics.models import digest
+
+FORMAT = 1
+
+
+def flow_benchmark(
+    folder: str | Path,
+    size: str | Size = "full",
+    *,
+    samples: Sequence[str] | None = None,
+    models: Sequence[str] = (),
+    run: bool = True,
+    again: bool = False,
+    command: str = "",
+    verbose: bool = True,
+) -> dict[str, Any]:
+    """Measure trained models of particle flow beside systems without learning.
+
+    The results of each sample are kept in `folder` with all they depend on; a run that was interrupted goes on with
+    the next sample.
+
+    Parameters
+    ----------
+    folder : path
+        Gets ``samples/``, ``results.json``, ``results.md`` and ``report.html``.
+    size : str or Size
+        A key of `SIZES`: ``"full"``, or ``"quick"`` to see everything work.
+    samples : sequence of str, optional
+        Of `SAMPLES`; all by default. The report has what `folder` keeps of the others.
+    models : sequence of str
+        ``NAME=FOLDER``, see `cmlflow_benchmarks.flow.plan.given_models`. Models that are neither given nor packaged
+        are shown as not run.
+    run : bool, default=True
+        Without, only write results and report of what `folder` keeps.
+    again : bool, default=False
+        Make results anew that were kept with other settings or models, in place of an error.
+    command : str
+        To print in the report.
+    verbose : bool
+        Print each sample as it is done.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or where `folder` keeps results of other settings.
+    """
+    if isinstance(size, str):
+        if size not in SIZES:
+            raise ValueError(f"size {size!r} is not known; there are {', '.join(SIZES)}")
+        size = SIZES[size]
+    folder, chosen = Path(folder), chosen_samples(samples)
+    say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
+    if run:
+        there = models_there(models)
+        for sample in chosen:
+            start = time.process_time()
+            run_sample(sample, folder, size, {n: there[n] for n in MODELS[sample] if n in there}, again=again)
+            say(f"{sample}: {size.events(sample)} events, {time.process_time() - start:.0f} CPU s")
+    results = collected(folder)
+    facts = {"cmlflow": __version__, "date": time.strftime("%Y-%m-%d"), "command": command}
+    samples_of = {s: {k: v for k, v in found.items() if k not in ROWS} for s, found in results.items()}
+    aims = goals(results)
+    out: dict[str, Any] = {"format": FORMAT} | facts | {"samples": samples_of, "goals": aims}
+    write_json(folder / "results.json", out)
+    with atomically(folder / "results.md") as path:
+        path.write_text(markdown(out))
+    write_flow_report(folder / "report.html", results, aims, facts)
+    say(f"results.json, results.md and report.html written to {folder}")
+    return out
+
+
+def run_sample(
+    sample: str, folder: Path, size: Size, models: Mapping[str, str], *, again: bool = False
+) -> dict[str, Any]:
+    """The results of a sample, measured and kept first where they are not there yet.
+
+    Parameters
+    ----------
+    sample : str
+    folder : Path
+        Of the benchmark.
+    size : Size
+    models : dict of str to str
+        Folder or packaged name of each model that belongs to the sample and is there.
+    again : bool
+    """
+    settings: dict[str, Any] = {"sample": sample, "n_events": size.events(sample), "seed": TEST_SEED}
+    settings |= {name: asdict(size)[name] for name in ("n_validation", "n_tuning", "bootstrap")}
+    settings |= {"radii": list(RADII), "models": {name: identity(model) for name, model in models.items()}}
+
+    def compute() -> dict[str, Any]:
+        start = time.process_time()
+        loaded = {name: ParticleFlow.load(model, verbose=False) for name, model in models.items()}
+        events = list(simulate(f"{sample}-test", size.events(sample), seed=TEST_SEED))
+        found = measured(sample, events, run_systems(sample, events, size, loaded), size)
+        return found | {"cpu_seconds": round(time.process_time() - start, 1)}
+
+    return kept(folder / "samples" / f"{sample}.json", settings, compute, again=again)
+
+
+def identity(model: str) -> str:
+    """Digest of a model's weights, thresholds and association."""
+    home = find_model(model)
+    texts = [(home / name).read_bytes() for name in ("config.json", ASSOCIATION) if (home / name).is_file()]
+    return f"{digest(home)[:8]}{hashlib.sha256(b''.join(texts)).hexdigest()[:8]}"
+
+
+def collected(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a folder keeps, by sample, in their order."""
+    paths = {sample: folder / "samples" / f"{sample}.json" for sample in SAMPLES}
+    return {sample: read_kept(path) for sample, path in paths.items() if path.exists()}

@@ -1,0 +1,127 @@
+"""The trained model of a cell: given, kept from an earlier run, or trained by its recipe."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cmlflow.clusterer import MetricClusterer
+from cmlflow.model_folder import find_model, packaged_models
+from cmlflow.recipes.running import run_recipe
+from cmlflow_benchmarks.physics.keeping import kept, read_kept
+from cmlflow_benchmarks.physics.matrix import Cell, Size, plain, recipe_dim, recipe_name, recipe_of
+
+
+def given_models(names: Sequence[str], size: Size, cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Which trained models stand for which cells.
+
+    Parameters
+    ----------
+    names : sequence of str
+        ``CELL=MODEL`` with the name of a cell, such as ``em-supcon-4d-seed2``, and a folder or packaged model; a
+        packaged model named as its recipe stands for its cell of seed 1; ``packaged`` means all
+        packaged models of the size.
+    size : Size
+    cells : sequence of Cell
+
+    Raises
+    ------
+    ValueError
+        For a name that is none of these, or a cell that is not in the matrix.
+    FileNotFoundError
+        For a model that there is not.
+    """
+    by_name = {cell.name: cell for cell in cells}
+    as_recipes = [c for c in cells if c.seed == 1 and c.dim == recipe_dim(size, c.kind, c.system)]
+    recipes = {recipe_name(size, c.kind, c.system): c for c in as_recipes}
+    out: dict[Cell, str] = {}
+    for name in names:
+        cell_name, separator, model = name.partition("=")
+        if name == "packaged":
+            out |= {recipes[m]: m for m in packaged_models() if m in recipes}
+        elif separator:
+            if cell_name not in by_name:
+                raise ValueError(f"models: {cell_name!r} is not in the matrix of {', '.join(by_name)}")
+            find_model(model)
+            out[by_name[cell_name]] = model
+        elif name in recipes:
+            find_model(name)
+            out[recipes[name]] = name
+        else:
+            raise ValueError(f"models: {name!r} is neither CELL=MODEL, 'packaged', nor one of {', '.join(recipes)}")
+    return out
+
+
+def model_of(
+    cell: Cell,
+    size: Size,
+    folder: Path,
+    given: str | None = None,
+    *,
+    library: str | Path | None = None,
+    device: str = "cpu",
+    again: bool = False,
+    verbose: bool = True,
+) -> tuple[MetricClusterer, dict[str, Any]]:
+    """The model of a cell and where it comes from.
+
+    Parameters
+    ----------
+    cell : Cell
+    size : Size
+    folder : Path
+        Of the benchmark; the model is trained in ``models/<cell>``, and an interrupted training goes on there.
+    given : str, optional
+        Packaged model or folder to take.
+    library, device : see `run_recipe`
+    again : bool
+        Train anew where the recipe is not what it was.
+    verbose : bool
+
+    Returns
+    -------
+    model : MetricClusterer
+    origin : dict
+        ``model`` (name) and ``weights`` (digest); where it was trained here, ``minutes`` and ``epochs`` of training.
+
+    Raises
+    ------
+    ValueError
+        The given model has another dimension, head or sample than the cell, or the folder was trained with another
+        recipe.
+    """
+    if given is not None:
+        model = MetricClusterer.load(given, device=device)
+        if model.dim != cell.dim:
+            raise ValueError(f"models: {given} has dimension {model.dim}, but {cell.name} asks for {cell.dim}")
+        head = recipe_of(size, cell).parameters["head"]
+        trained_on = model.trained_on_.get("sample")
+        if model.head != head or trained_on not in (None, recipe_of(size, cell).sample):
+            raise ValueError(
+                f"models: {given} has head {model.head!r} and was trained on {trained_on}, but {cell.name} asks for "
+                f"{head!r} and {recipe_of(size, cell).sample}"
+            )
+        return model, {"model": str(given), "weights": digest(find_model(given))}
+    chosen = recipe_of(size, cell)
+    home = folder / "models" / cell.name
+    settings = {"recipe": plain(chosen), "library": None if library is None else str(library)}
+    if again and (home / "recipe.json").exists() and read_kept(home / "recipe.json")["settings"] != settings:
+        for file in home.iterdir():
+            file.unlink()
+    kept(home / "recipe.json", settings, dict)
+
+    def train() -> dict[str, Any]:
+        model = run_recipe(chosen, home, library=library, verbose=verbose, device=device)
+        records = model.history_.records if model.history_ else []
+        return {"minutes": sum(r["seconds"] for r in records) / 60, "epochs": len(records)}
+
+    done = kept(home / "trained.json", settings, train)
+    model = MetricClusterer.load(home, device=device)
+    return model, {"model": cell.name, "weights": digest(home)} | {k: done[k] for k in ("minutes", "epochs")}
+
+
+def digest(folder: Path) -> str:
+    """Of the weights: two models with the same digest are the same."""
+    return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Embedders: from events to embeddings of their points."""

@@ -1,0 +1,1 @@
+"""Torch modules and nothing else: backbones, heads, and the network of both."""

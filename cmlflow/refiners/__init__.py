@@ -1,0 +1,1 @@
+"""Refiners: from the clusters of a readout to better ones, and to shares of hits."""
