@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.embedders.test_axes import tracks_and_halos
 
 from cmlflow import Event, simulate
 from cmlflow.embedders.axes import AxisFinder, fit_axis_finder, projected, true_axes
 from cmlflow.refiners.stages import EventShowers, HitAssigner, fit_hit_assigner, stage_shares
+from tests.embedders.test_axes import tracks_and_halos
 
 
 @pytest.fixture(scope="module")
