@@ -18,11 +18,10 @@ from cmlflow.association import EmbeddedEvent
 from cmlflow.embedders.axes import AxisFinder, fit_axis_finder
 from cmlflow.event import Event, as_events
 from cmlflow.losses import LOSSES
-from cmlflow.metrics import reconstruction_metrics
 from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
 from cmlflow.nets.network import Network, Slopes, build_network, fit_scaling
 from cmlflow.prediction.labelling import Clusters, Output, find_labels, make_readout, network_outputs
-from cmlflow.prediction.tuning import Tuning, distance, tune_readout
+from cmlflow.prediction.tuning import Tuning, best_distance, tune_readout
 from cmlflow.readouts import READOUTS, Condensation, build_readout
 from cmlflow.refiners.profile import ShowerProfile, fit_profile, reassign
 from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
@@ -54,13 +53,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Neighbours in the network, the hit itself included.
     scaling : {"standard", "hgcal", "projective", "raw"}, default="standard"
         Of the input features. ``"standard"`` is taken from the training sample; ``"raw"`` is the paper's.
-    dropout : float, default=0.01
+    dropout : float, optional
+        0.01 by default, and 0 with ``head="oc"``, which dropout ruins: see `build_network`.
     max_epochs, batch_size, learning_rate, schedule, warmup_steps, gradient_clip :
     patience, hits_per_batch, precision, augment, balance :
         See `TrainingConfig`.
-    select : {"loss", "physics"}, default="loss"
-        How the best epoch is found: smallest validation loss, or smallest distance from perfect efficiency, purity
-        and ratio of the readout (with its default thresholds) on the validation sample.
+    select : {"loss", "physics", "last"}, default="loss"
+        Which epoch is kept: the one of smallest validation loss; the one whose readout, with thresholds that suit it,
+        comes nearest to perfect efficiency, purity and ratio on the validation sample (``"physics"``); or the last.
     tracks : bool, default=False
         Whether the tracks of an event are points too: `cmlflow.sampling.event_points` says what the network is told of
         them. In training a track is a point of its particle; readouts cluster hits and tracks together.
@@ -105,7 +105,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         dim: int = 16,
         k: int = 24,
         scaling: str = "standard",
-        dropout: float = 0.01,
+        dropout: float | None = None,
         max_epochs: int = 100,
         batch_size: int = 16,
         learning_rate: float = 3e-4,
@@ -187,8 +187,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             No event with a labelled hit; unknown names in the parameters; `reassign` or ``head="axes"`` with `tracks`.
         """
         self._check_reassign()
-        if self.select not in ("loss", "physics"):
-            raise ValueError(f"select is {self.select!r}, expected 'loss' or 'physics'")
+        config = self._training_config()
         sample = as_events(events)
         held_out = None if validation is None else as_events(validation)
         if self.select == "physics" and not held_out:
@@ -209,7 +208,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
                 self._make_loss(),
                 sample,
                 held_out,
-                self._training_config(),
+                config,
                 folder=folder,
                 score=self._physics_score(held_out) if self.select == "physics" and held_out else None,
                 tracks=self.tracks,
@@ -465,7 +464,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     def _training_config(self) -> TrainingConfig:
         names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
-        names += ["hits_per_batch", "precision", "augment", "balance"]
+        names += ["hits_per_batch", "precision", "augment", "select", "balance"]
         return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
 
     def _fit_axes(self, finder: AxisFinder, events: Sequence[Event]) -> None:
@@ -497,8 +496,9 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     def _physics_score(self, validation: Sequence[Event]) -> Any:
         def score(network: nn.Module) -> float:
-            m = reconstruction_metrics(validation, self.predict(validation))
-            return distance(m["efficiency"], m["purity"], m["ratio"])
+            outputs, readout = list(self._outputs(validation)), self._make_readout()
+            points = [out.readout_points(readout) for out in outputs]
+            return best_distance(readout, points, validation, weights=[out.points.weight for out in outputs])
 
         return score
 

@@ -15,7 +15,8 @@ from cmlflow.embedders.axes import fit_axis_finder
 from cmlflow.evaluation import evaluate
 from cmlflow.losses import SupCon
 from cmlflow.metrics import reconstruction_metrics
-from cmlflow.readouts import Density
+from cmlflow.prediction.tuning import distance
+from cmlflow.readouts import Density, build_readout
 from cmlflow.refiners.profile import reassign
 from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
 
@@ -384,7 +385,7 @@ def test_without_weights():
         ({"scaling": "log"}, "scaling is 'log', expected one of"),
         ({"schedule": "linear"}, "schedule is 'linear', expected one of"),
         ({"precision": "int8"}, "precision is 'int8', expected one of"),
-        ({"select": "f1"}, "select is 'f1', expected 'loss' or 'physics'"),
+        ({"select": "f1"}, r"select is 'f1', expected one of \('loss', 'physics', 'last'\)"),
         ({"select": "physics"}, "select='physics' needs a validation sample"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"readout": "kmeans"}, "readout: got 'kmeans', needs one of ward, condensation, density, clue, hdbscan"),
@@ -415,10 +416,41 @@ def test_what_is_no_sequence_of_events(model, given, message):
             call(given)
 
 
-def test_select_physics(monkeypatch):
-    model = MetricClusterer(**SMALL | {"max_epochs": 3}, select="physics").fit(blobs(4), validation=blobs(2, seed=2))
+def test_select_physics():
+    """Thresholds that suit the weights of an epoch: as good as those of the coarse grid on the kept weights."""
+    validation = blobs(3, seed=2)
+    settings = SMALL | {"max_epochs": 3, "readout": "density", "select": "physics"}
+    model = MetricClusterer(**settings).fit(blobs(4), validation=validation)
     scores = [r["score"] for r in model.history_.records]
     assert model.history_.best_epoch == 1 + int(np.argmin(scores))
+    grid = {name: list(values)[1::3] for name, values in build_readout("density").tuning_grid().items()}
+    table = model.tune(validation, grid=grid)["density"].table
+    assert min(row["distance"] for row in table) == pytest.approx(min(scores), rel=1e-6)
+
+
+def test_select_physics_takes_a_readout_without_a_grid_as_it_is():
+    readout = DBSCAN(eps=0.5, min_samples=2)
+    model = MetricClusterer(**SMALL | {"readout": readout, "select": "physics"})
+    validation = blobs(2, seed=2)
+    score = model.fit(blobs(4), validation=validation).history_.best_score
+    m = reconstruction_metrics(validation, model.predict(validation))
+    assert score == pytest.approx(distance(m["efficiency"], m["purity"], m["ratio"]), rel=1e-6)
+
+
+def test_select_last():
+    model = MetricClusterer(**SMALL | {"max_epochs": 3}, select="last").fit(blobs(4), validation=blobs(2, seed=2))
+    assert model.history_.best_epoch == 3
+    assert all("validation_loss" in record for record in model.history_.records)
+
+
+def test_dropout_of_the_heads():
+    def rates(head, **changes):
+        model = MetricClusterer(**SMALL | {"head": head, "max_epochs": 1} | changes).fit(blobs(2))
+        return {module.p for module in model.network_.modules() if isinstance(module, torch.nn.Dropout)}
+
+    assert rates("supcon") == rates("prototype") == {0.01}
+    assert rates("oc", readout="condensation") == {0.0}
+    assert rates("oc", readout="condensation", dropout=0.2) == {0.2}
 
 
 def test_interrupted_fit_continues(tmp_path):

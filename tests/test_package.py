@@ -38,7 +38,7 @@ PUBLIC = {
     "cmlflow.MetricClusterer.set_params": [],
     "cmlflow.graphs.knn": ["x", "k", "ptr"],
     "cmlflow.losses.supcon_loss": ["z", "particle_id", "temperature"],
-    "cmlflow.losses.condensation_loss": ["beta", "x", "particle_id", "q_min"],
+    "cmlflow.losses.condensation_loss": ["beta", "x", "particle_id", "q_min", "largest"],
     "cmlflow.readouts.ward": ["z", "height"],
     "cmlflow.readouts.density": ["z", "k", "temperature", "threshold", "radius"],
     "cmlflow.readouts.condensation": ["x", "beta", "threshold", "radius"],

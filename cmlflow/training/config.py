@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 SCHEDULES = ("step", "cosine")
+SELECTIONS = ("loss", "physics", "last")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -38,6 +39,9 @@ class TrainingConfig:
         What the network computes in; losses stay in float32.
     augment : bool, default=False
         Reflect each event by a random symmetry of the square cell grid.
+    select : {"loss", "physics", "last"}, default="loss"
+        Which epoch is kept: that of the smallest validation loss; of the smallest distance from perfect efficiency,
+        purity and ratio on the validation sample (the `score` of `train`); or the last one.
     balance : float, default=0
         Weight of the loss of summed energies, `cmlflow.losses.origin.balance_loss`, in networks with an origin head.
     checkpoint_steps : int, default=100
@@ -58,6 +62,7 @@ class TrainingConfig:
     patience: int | None = None
     precision: str = "float32"
     augment: bool = False
+    select: str = "loss"
     balance: float = 0.0
     checkpoint_steps: int = 100
     seed: int = 0
@@ -78,6 +83,10 @@ class TrainingConfig:
             raise ValueError(f"warmup_steps is {self.warmup_steps}, expected 0 or more")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {SCHEDULES}")
+        if self.select not in SELECTIONS:
+            raise ValueError(f"select is {self.select!r}, expected one of {SELECTIONS}")
+        if self.select == "last" and self.patience is not None:
+            raise ValueError(f"patience is {self.patience}, expected None with select='last', which never stops early")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}, expected one of {PRECISIONS}")
 

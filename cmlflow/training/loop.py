@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.log import Log
 from cmlflow.training.parallel import Workers
+from cmlflow.training.signs import signs
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -75,7 +77,8 @@ def train(
         Training sample. If it has a method ``set_epoch``, that is called before each epoch, so that simulated
         samples can be fresh every time.
     validation : sequence of Event, optional
-        Decides which epoch is the best, by its mean loss. Without it, and without `score`, the last epoch is kept.
+        Decides which epoch is the best, by its mean loss. Without it, and without `score`, the last epoch is kept; so
+        it is with ``select="last"`` in `config`.
     config : TrainingConfig, optional
     folder : path, optional
         Where ``checkpoint.pt`` and ``log.jsonl`` go. A run that finds a checkpoint of the same configuration there
@@ -92,6 +95,12 @@ def train(
     Returns
     -------
     History
+
+    Warns
+    -----
+    UserWarning
+        What the log of 10 epochs or more shows that should not be, see `cmlflow.training.signs`: an early epoch was
+        kept, or validation and training loss differ by a factor.
 
     Raises
     ------
@@ -133,6 +142,9 @@ def train(
         log.close()
         run.workers.close()
     network.load_state_dict(run.best)
+    if first:
+        for sign in signs(run.history.records, run.history.best_epoch):
+            warnings.warn(sign, stacklevel=2)
     return run.history
 
 
@@ -208,6 +220,8 @@ class _Run:
         if self.score is not None:
             self.network.eval()
             record["score"] = value = float(self.score(self.network))
+        if self.config.select == "last":
+            value = -float(number)
         record["seconds"] = round(self.seconds, 2)
         self.history.records.append(record)
         value = float("inf") if np.isnan(value) else value
@@ -238,7 +252,7 @@ class _Run:
         own = self.state()
         for name in ("loss", "sample", "architecture"):  # not in older checkpoints
             state.setdefault(name, own[name])
-        state.get("config", {}).setdefault("balance", 0.0)
+        state["config"] = {"balance": 0.0, "select": "loss"} | state.get("config", {})
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
         names = ("loss", "events", "sample")

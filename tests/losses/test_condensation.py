@@ -11,23 +11,27 @@ from cmlflow.losses import Condensation, condensation_loss
 TERMS = ("attraction", "repulsion", "beta")
 
 
-def twin(beta, x, particle_id, q_min):
+def twin(beta, x, particle_id, q_min, largest=1 - 1e-3, attraction="square", repulsion="hinge", mean=0.0):
     """The formulas as loops over particles and hits."""
     n = len(beta)
     particles = sorted({int(p) for p in particle_id if p >= 0})
-    charge = [torch.atanh(b) ** 2 + q_min for b in beta]
+    charge = [torch.atanh(torch.clamp(b, max=largest)) ** 2 + q_min for b in beta]
     sums = dict.fromkeys(TERMS, (x * 0).sum() + (beta * 0).sum())
     for k in particles:
         own = [i for i in range(n) if particle_id[i] == k]
-        alpha = max(own, key=lambda i: float(charge[i].detach()))
+        alpha = max(own, key=lambda i: float(beta[i].detach()))
+        centre = x[alpha]
+        if mean:
+            centre = (1 - mean) * centre + mean * sum(charge[i] * x[i] for i in own) / sum(charge[i] for i in own)
         for i in range(n):
-            square = ((x[i] - x[alpha]) ** 2).sum()
+            square = ((x[i] - centre) ** 2).sum()
             if i in own:
-                sums["attraction"] = sums["attraction"] + charge[i] * charge[alpha] * square / len(own)
+                well = square if attraction == "square" else torch.log(math.e * square / 2 + 1)
+                sums["attraction"] = sums["attraction"] + charge[i] * charge[alpha] * well / len(own)
             else:
                 distance = square.sqrt() if square > 0 else square
-                rest = charge[i] * charge[alpha] * torch.clamp(1 - distance, min=0) / (n - len(own))
-                sums["repulsion"] = sums["repulsion"] + rest
+                wall = torch.clamp(1 - distance, min=0) if repulsion == "hinge" else torch.exp(-square / 2)
+                sums["repulsion"] = sums["repulsion"] + charge[i] * charge[alpha] * wall / (n - len(own))
         sums["beta"] = sums["beta"] + 1 - beta[alpha]
     return {name: value / max(len(particles), 1) for name, value in sums.items()}
 
@@ -69,12 +73,20 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("q_min", [0.1, 1.0])
+FORMS = {
+    "paper": (0.1, 1 - 1e-3, "square", "hinge", 0.0),
+    "large q_min, low limit": (1.0, 0.7, "square", "hinge", 0.0),
+    "later training code": (1.5, 1 / 1.01, "log", "gauss", 0.1),
+    "centre is the mean": (0.5, 1 - 1e-3, "log", "hinge", 1.0),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_gradients_agree_with_the_formulas(case, q_min):
+def test_values_and_gradients_agree_with_the_formulas(case, form):
     beta, x, labels = CASES[case]
-    expected = value_and_gradients(twin, beta, x, labels, q_min)
-    found = value_and_gradients(condensation_loss, beta.float(), x.float(), labels, q_min)
+    expected = value_and_gradients(twin, beta, x, labels, *FORMS[form])
+    found = value_and_gradients(condensation_loss, beta.float(), x.float(), labels, *FORMS[form])
     for name in TERMS:
         value, gradients = expected[name]
         assert float(found[name][0]) == pytest.approx(float(value), rel=1e-5, abs=1e-7), name
@@ -115,6 +127,57 @@ def test_beta_of_one_and_zero_stay_finite():
     assert all(math.isfinite(v.item()) for v in terms.values())
     assert bool(torch.isfinite(beta.grad).all())
     assert bool(torch.isfinite(x.grad).all())
+
+
+def test_the_limit_of_beta_bounds_charges_and_their_gradients():
+    """Two hits of one particle at distance 1, the first sure of itself: the attraction is the product of charges."""
+    x, labels = torch.tensor([[0.0], [1.0]]), torch.zeros(2, dtype=torch.int64)
+    for largest in (0.9, 1 - 1e-3, 1.0):
+        beta = torch.tensor([1.0, 0.5], requires_grad=True)
+        terms = condensation_loss(beta, x, labels, 0.1, largest)
+        limit = torch.tensor(largest).clamp(max=1 - torch.finfo(torch.float32).eps)
+        product = (torch.atanh(limit) ** 2 + 0.1) * (math.atanh(0.5) ** 2 + 0.1)
+        assert terms["attraction"].item() == pytest.approx(float(product) / 2, rel=1e-5)
+        (slope,) = torch.autograd.grad(terms["attraction"], beta, retain_graph=True)
+        assert float(slope[0]) == 0  # beyond the limit the charge is constant
+        assert float(slope[1]) == pytest.approx(
+            float(torch.atanh(limit) ** 2 + 0.1) * math.atanh(0.5) / (1 - 0.25), rel=1e-5
+        )
+        (slope,) = torch.autograd.grad(terms["beta"], beta)
+        assert slope.tolist() == [-1.0, 0.0]
+    assert math.atanh(1 - 1e-3) ** 2 == pytest.approx(14.4, abs=0.1)
+
+
+def test_below_the_limit_nothing_changes():
+    beta, x, labels = sample(60, 4, 3)
+    one, other = (value_and_gradients(condensation_loss, beta, x, labels, 0.1, v) for v in (0.995, 1.0))
+    for name in TERMS:
+        assert torch.equal(one[name][0], other[name][0])
+        assert all(torch.equal(a, b) for a, b in zip(one[name][1], other[name][1], strict=True))
+
+
+def test_noise_term_is_the_mean_beta_of_unknown_hits():
+    beta, x, labels = sample(40, 4, 3, unknown=0.3)
+    output = {"beta": beta, "coordinates": x}
+    found = Condensation(noise_weight=2.0)(output, labels)
+    assert float(found["noise"]) == pytest.approx(2 * float(beta[labels < 0].mean()), rel=1e-12)
+    assert "noise" not in Condensation()(output, labels)
+    assert float(Condensation(noise_weight=2.0)(output, labels.clamp(min=0))["noise"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"largest": 1.5}, "largest is 1.5, expected a beta above 0 and up to 1"),
+        ({"attraction": "cube"}, "attraction is 'cube', expected one of \\('square', 'log'\\)"),
+        ({"repulsion": "none"}, "repulsion is 'none', expected one of \\('hinge', 'gauss'\\)"),
+        ({"mean": -0.1}, "mean is -0.1, expected 0 to 1"),
+    ],
+)
+def test_wrong_forms(changes, message):
+    beta, x, labels = sample(10, 4, 2)
+    with pytest.raises(ValueError, match=message):
+        Condensation(**changes)({"beta": beta, "coordinates": x}, labels)
 
 
 def test_unknown_hits_are_repelled_only():

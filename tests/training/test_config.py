@@ -40,6 +40,8 @@ def test_warmup_rises_linearly():
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"schedule": "linear"}, "schedule is 'linear', expected one of"),
         ({"precision": "half"}, "precision is 'half', expected one of"),
+        ({"select": "best"}, "select is 'best', expected one of"),
+        ({"select": "last", "patience": 3}, "patience is 3, expected None with select='last'"),
         ({"patience": 0}, "patience is 0, expected 1 or more"),
         ({"warmup_steps": -1}, "warmup_steps is -1, expected 0 or more"),
         ({"gradient_clip": 0.0}, "gradient_clip is 0.0, expected a positive number"),

@@ -132,6 +132,20 @@ def test_without_validation_the_last_epoch_is_kept(make_events, make_network):
     assert train(make_network(), SupCon(), make_events(4), config=TrainingConfig(**QUICK)).best_epoch == 2
 
 
+def test_select_last_keeps_the_last_epoch_whatever_its_loss(make_events, make_network):
+    settings, seen = {"max_epochs": 3, "batch_size": 4, "learning_rate": 0.3}, []
+    for select in ("last", "loss"):
+        network = make_network(dropout=0.0)
+        data = (make_events(8), make_events(3, seed=9))
+        history = train(network, SupCon(), *data, TrainingConfig(**settings, select=select))
+        losses = [r["validation_loss"] for r in history.records]
+        seen.append((history.best_epoch, losses, weights(network)))
+    assert seen[0][1] == seen[1][1]
+    assert (seen[0][0], seen[1][0]) == (3, 1 + int(np.argmin(seen[1][1])))
+    assert seen[1][0] < 3, "the learning rate is meant to be too large"
+    assert any(not torch.equal(seen[0][2][name], value) for name, value in seen[1][2].items())
+
+
 @pytest.mark.parametrize("score", [float("inf"), float("nan")])
 def test_scores_that_say_nothing_keep_a_trained_network(make_events, make_network, score):
     network, start = make_network(), weights(make_network())
