@@ -131,7 +131,7 @@ def best_distance(
     grid = readout.tuning_grid() if hasattr(readout, "tuning_grid") else {}
     given = [e.energy for e in events] if weights is None else weights
     coarse = settings_of({name: list(values)[1::3] or list(values) for name, values in grid.items()})
-    return min(row["distance"] for row in _scores(readout, points, given, events, coarse, "paper"))
+    return float(min(row["distance"] for row in _scores(readout, points, given, events, coarse, "paper")))
 
 
 def plateau(distances: np.ndarray) -> np.ndarray:
