@@ -12,20 +12,27 @@ if TYPE_CHECKING:
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
     from cmlflow.io import read, write
-    from cmlflow.nets.network import build_network
+    from cmlflow.loading import load, models
+    from cmlflow.methods import build_network
+    from cmlflow.nets.network import NetworkConfig
     from cmlflow.particle_flow import ParticleFlow
     from cmlflow.simulation import simulate
+    from cmlflow.training import TrainingConfig
 
 _WHERE = {
     "Deposits": "cmlflow.event",
     "Event": "cmlflow.event",
     "EventStore": "cmlflow.event",
     "MetricClusterer": "cmlflow.clusterer",
+    "NetworkConfig": "cmlflow.nets.network",
     "ParticleFlow": "cmlflow.particle_flow",
     "Particles": "cmlflow.event",
     "Tracks": "cmlflow.event",
-    "build_network": "cmlflow.nets.network",
+    "TrainingConfig": "cmlflow.training",
+    "build_network": "cmlflow.methods",
     "evaluate": "cmlflow.evaluation",
+    "load": "cmlflow.loading",
+    "models": "cmlflow.loading",
     "read": "cmlflow.io",
     "simulate": "cmlflow.simulation",
     "write": "cmlflow.io",
@@ -36,12 +43,16 @@ __all__ = [
     "Event",
     "EventStore",
     "MetricClusterer",
+    "NetworkConfig",
     "ParticleFlow",
     "Particles",
     "Tracks",
+    "TrainingConfig",
     "__version__",
     "build_network",
     "evaluate",
+    "load",
+    "models",
     "read",
     "simulate",
     "write",
@@ -50,11 +61,16 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, when it is asked for: ``import cmlflow`` itself takes milliseconds."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'cmlflow' has no attribute {name!r}")
-    value = getattr(import_module(_WHERE[name]), name)
-    globals()[name] = value
-    return value
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = value
+        return value
+    try:  # a part, as in ``cmlflow.io``
+        return import_module(f"cmlflow.{name}")
+    except ModuleNotFoundError as err:
+        if err.name != f"cmlflow.{name}":
+            raise
+        raise AttributeError(f"module 'cmlflow' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

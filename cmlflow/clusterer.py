@@ -1,92 +1,94 @@
-"""`MetricClusterer`: fit, predict, transform, tune, save and load, over networks, losses and readouts."""
+"""`MetricClusterer`: fit, predict, transform, tune, save and load, over embedders, readouts and refiners."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from torch import nn
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
-from cmlflow.association import EmbeddedEvent
-from cmlflow.embedders.axes import AxisFinder, fit_axis_finder
+from cmlflow.embedders import Embedder
 from cmlflow.event import Event, as_events
-from cmlflow.losses import LOSSES
-from cmlflow.model_folder import all_weights, find_model, read_model, set_weights, write_model
-from cmlflow.nets.network import Network, Slopes, build_network, fit_scaling
-from cmlflow.prediction.labelling import Clusters, Output, find_labels, make_readout, network_outputs
-from cmlflow.prediction.tuning import Tuning, best_distance, tune_readout
-from cmlflow.readouts import READOUTS, Condensation, build_readout
-from cmlflow.refiners.profile import ShowerProfile, fit_profile, reassign
-from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
-from cmlflow.training import History, TrainingConfig, train
+from cmlflow.methods import build_embedder, build_refiner
+from cmlflow.metrics import reconstruction_metrics
+from cmlflow.model_folder import SavedModel, as_saved, find_model, from_saved, read_model, write_model
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.prediction import (
+    Embedding,
+    Prediction,
+    Tuning,
+    best_distance,
+    distance,
+    make_readout,
+    read_out,
+    tune_readout,
+)
+from cmlflow.prediction.execution import in_order
+from cmlflow.readouts import build_readout
+from cmlflow.refiners import Refiner
+from cmlflow.sampling import n_points
+from cmlflow.sampling.batches import groups
+from cmlflow.training import TrainingConfig
 
-SAMPLE_FOR_PROFILE = 120  # events on which the reassignment of hits is trained
-SAMPLE_FOR_AXES = 500  # the same for axes of showers and the assignment of hits to them
-AXES_THRESHOLD, AXES_RADIUS = 0.5, 0.57  # of OC inference, on whose showers that is trained: axes 2 cm apart
+HITS_PER_GROUP = 16_000  # of events that are predicted together
 
 
-class MetricClusterer(BaseEstimator):  # type: ignore[misc]
+class MetricClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """Clusters the hits of events, or hits and tracks together, with a learned metric.
 
     Parameters
     ----------
-    head : {"supcon", "margin", "prototype", "oc", "slopes", "axes"}, default="supcon"
-        What the network is trained with: supervised contrastive loss, margin loss, prototype loss on slopes with
-        learned offsets, or object condensation. ``"slopes"`` stands for no network, the slopes x/z and y/z alone;
-        ``"axes"`` for those and a beta learned from what lies around the line to the origin, see `AxisFinder`, from
-        the first 500 events: no graph network either, and parameters of one and of its training have no effect.
+    head : {"supcon", "margin", "prototype", "oc", "slopes", "axes"} or Embedder, default="supcon"
+        What embeds the hits, see `cmlflow.methods.METHODS`: a graph network trained with supervised contrastive loss,
+        margin loss, prototype loss on slopes with learned offsets, or object condensation; ``"slopes"``, x/z and y/z
+        without a network; ``"axes"``, those and a beta learned from what lies around the line to the origin, see
+        `cmlflow.embedders.AxisEmbedder`. A parameter that the head does not use must be left out.
     readout : str or readout, default="density"
         How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
         was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
     loss : Loss, optional
-        In place of the head's own, with its parameters: ``SupCon(temperature=0.05)``.
-    dim : int, default=16
-        Dimension of the embedding.
-    k : int, default=24
-        Neighbours in the network, the hit itself included.
-    scaling : {"standard", "hgcal", "projective", "raw"}, default="standard"
-        Of the input features. ``"standard"`` is taken from the training sample; ``"raw"`` is the paper's.
-    dropout : float, optional
-        0.01 by default, and 0 with ``head="oc"``, which dropout ruins: see `build_network`.
-    max_epochs, batch_size, learning_rate, schedule, warmup_steps, gradient_clip :
-    patience, hits_per_batch, precision, augment, balance :
-        See `TrainingConfig`.
-    select : {"loss", "physics", "last"}, default="loss"
-        Which epoch is kept: the one of smallest validation loss; the one whose readout, with thresholds that suit it,
-        comes nearest to perfect efficiency, purity and ratio on the validation sample (``"physics"``); or the last.
+        Replaces the head's own, for example ``SupCon(temperature=0.05)``.
+    refine : int or Refiner, default=0
+        Number of refinement passes that reassign hits between clusters, by what is fitted after the embedder: a shower
+        profile, or with ``head="axes"`` stages that share hits among showers. Or the refiner itself, for example
+        ``Stages(3, min_share=0.4)``. Thresholds are tuned without it. Not with `tracks`.
+    dim : int, optional
+        Dimension of the embedding of networks; 16 by default.
+    max_epochs, batch_size, learning_rate : optional
+        Replace those of `training`, which by default are 100 epochs, 16 events per step and 3e-4.
+    network : NetworkConfig, optional
+        Neighbours, scaling of the input, dropout.
+    training : TrainingConfig, optional
+        Schedule, precision, which epoch is kept and more.
     tracks : bool, default=False
-        Whether the tracks of an event are points too: `cmlflow.sampling.event_points` says what the network is told of
-        them. In training a track is a point of its particle; readouts cluster hits and tracks together.
-    reassign : int, default=0
-        How many times each hit is given anew to one of the clusters the readout found, with a shower profile that
-        `fit` learns after the network: see `cmlflow.refiners.profile`; with ``head="axes"``, by so many stages of
-        `cmlflow.refiners.stages`. Thresholds are tuned without it. Not with `tracks`.
-    min_share : float, default=0
-        With ``head="axes"`` and `reassign`: hits that no shower has this share of, by what was learned, become noise.
+        Tracks are points too, see `cmlflow.sampling.event_points`. In training a track is a point of its particle;
+        readouts cluster hits and tracks together.
     random_state : int, default=0
-        Of initial weights, event order and dropout. Heads start from the same backbone.
+        Seed of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
+        Of fit, and after `load` of predict.
     verbose : bool, default=False
         Show progress.
 
     Attributes
     ----------
-    network_ : torch module
-    profile_ : torch module or None
-        What reassigns hits.
+    embedder_ : Embedder
+    refiner_ : Refiner or None
     history_ : History or None
-        Of the last `fit`.
+        Record of the last `fit`.
     thresholds_ : dict of str to dict
         Tuned parameters of each readout.
     trained_on_ : dict of str to str or None
-        ``sample``, the name of a simulated one, and ``detector`` of the training events; kept with a saved model.
+        ``sample``, the name of a simulated one, and ``detector`` of the training events; saved with the model.
 
     Examples
     --------
@@ -98,29 +100,18 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        head: str = "supcon",
+        head: str | Embedder = "supcon",
         readout: Any = "density",
         *,
         loss: Any = None,
-        dim: int = 16,
-        k: int = 24,
-        scaling: str = "standard",
-        dropout: float | None = None,
-        max_epochs: int = 100,
-        batch_size: int = 16,
-        learning_rate: float = 3e-4,
-        schedule: str = "step",
-        warmup_steps: int = 0,
-        gradient_clip: float | None = None,
-        patience: int | None = None,
-        hits_per_batch: int = 30_000,
-        precision: str = "float32",
-        augment: bool = False,
-        balance: float = 0.0,
-        select: str = "loss",
+        refine: int | Refiner = 0,
+        dim: int | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        network: NetworkConfig | None = None,
+        training: TrainingConfig | None = None,
         tracks: bool = False,
-        reassign: int = 0,
-        min_share: float = 0.0,
         random_state: int = 0,
         device: str = "cpu",
         verbose: bool = False,
@@ -128,31 +119,17 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         self.head = head
         self.readout = readout
         self.loss = loss
+        self.refine = refine
         self.dim = dim
-        self.k = k
-        self.scaling = scaling
-        self.dropout = dropout
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.warmup_steps = warmup_steps
-        self.gradient_clip = gradient_clip
-        self.patience = patience
-        self.hits_per_batch = hits_per_batch
-        self.precision = precision
-        self.augment = augment
-        self.balance = balance
-        self.select = select
+        self.network = network
+        self.training = training
         self.tracks = tracks
-        self.reassign = reassign
-        self.min_share = min_share
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
-        self.thresholds_: dict[str, dict[str, Any]] = {}
-        self.trained_on_: dict[str, str | None] = {}
-        self.profile_: ShowerProfile | HitAssigner | None = None
 
     def fit(
         self,
@@ -163,15 +140,14 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         folder: str | Path | None = None,
         tensorboard: bool = False,
     ) -> MetricClusterer:
-        """Train the network.
+        """Train on events with truth.
 
         Parameters
         ----------
         events : sequence of Event
-            With truth.
         y : ignored
         validation : sequence of Event, optional
-            Decides which epoch is kept; see `select`.
+            Decides which epoch is kept; see `TrainingConfig`.
         folder : path, optional
             For checkpoint and log; an interrupted run continues from there, to the same weights.
         tensorboard : bool, default=False
@@ -184,43 +160,32 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            No event with a labelled hit; unknown names in the parameters; `reassign` or ``head="axes"`` with `tracks`.
+            No event with a labelled hit; unknown names in the parameters, or parameters that the head does not use.
         """
-        self._check_reassign()
-        config = self._training_config()
+        embedder, refiner = self._build_embedder(), copy.deepcopy(build_refiner(self.refine, self.head))
+        build_readout(self.readout)  # fail on an unknown readout before training
+        if refiner is not None and embedder.takes_tracks:
+            raise ValueError(f"refine is {self.refine}, expected 0 with tracks=True: such models reassign no hits")
         sample = as_events(events)
         held_out = None if validation is None else as_events(validation)
-        if self.select == "physics" and not held_out:
-            raise ValueError("select='physics' needs a validation sample")
-        build_readout(self.readout)  # a wrong name is better known before training than after
-        network = self._new_network()
-        self.network_, self.profile_ = network, None
-        self.thresholds_ = {}
-        self.trained_on_ = {
+        history = embedder.fit(
+            sample,
+            held_out,
+            folder=folder,
+            score=None if held_out is None else partial(self._distance, embedder.on_sphere, held_out),
+            progress=self.verbose,
+            tensorboard=tensorboard,
+        )
+        if refiner is not None:
+            some = [sample[i] for i in range(min(refiner.most_events, len(sample)))]
+            embeddings = list(embedder.embed(some))
+            refiner.fit(some, embeddings, embedder, seed=self.random_state, progress=self.verbose)
+        self.embedder_, self.refiner_, self.history_ = embedder, refiner, history
+        self.thresholds_: dict[str, dict[str, Any]] = {}
+        self.trained_on_: dict[str, Any] = {
             "sample": getattr(getattr(sample, "sample", None), "name", None),
             "detector": sample[0].detector if len(sample) else None,
         }
-        self.history_: History | None = None
-        if isinstance(network, Network):
-            fit_scaling(network, sample, self.tracks)
-            self.history_ = train(
-                network,
-                self._make_loss(),
-                sample,
-                held_out,
-                config,
-                folder=folder,
-                score=self._physics_score(held_out) if self.select == "physics" and held_out else None,
-                tracks=self.tracks,
-                device=self.device,
-                progress=self.verbose,
-                tensorboard=tensorboard,
-            )
-        if isinstance(network, AxisFinder):
-            self._fit_axes(network, [sample[i] for i in range(min(SAMPLE_FOR_AXES, len(sample)))])
-        elif self.reassign:
-            some = [sample[i] for i in range(min(SAMPLE_FOR_PROFILE, len(sample)))]
-            self.profile_ = fit_profile(some, self.transform(some), seed=self.random_state)
         return self
 
     def transform(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
@@ -231,7 +196,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits, D), float32
             Unit vectors for ``"supcon"``, raw coordinates for the other heads.
         """
-        return [out.hits for out in self._outputs(events)]
+        return [z.hits for z in self._embeddings(events)]
 
     def transform_tracks(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Embeddings of the tracks, of a model with `tracks`.
@@ -242,7 +207,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             Mean over the points of each track; for ``"supcon"`` made a unit vector again.
         """
         self._check_tracks()
-        return [out.tracks for out in self._outputs(events)]
+        return [z.tracks for z in self._embeddings(events)]
 
     def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Cluster of every hit.
@@ -252,26 +217,26 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         list of ndarray of shape (n_hits,), int64
             0..C-1 in each event, -1 for noise. An event without hits gives an empty array.
         """
-        return [found.labels for found in self.clusters(self._progress(events))]
+        return [found.labels for found in self.iter(self._progress(events))]
 
     def predict_shares(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
-        """The part of every hit that each cluster has.
+        """Share of every cluster in every hit.
 
-        With ``head="axes"`` and `reassign`, hits are shared among showers that overlap, also those that `min_share`
-        left to noise; otherwise a hit is whole in its cluster.
+        With ``head="axes"`` and `refine`, hits are shared among showers that overlap, also those that `min_share`
+        left to noise; otherwise a hit belongs wholly to its cluster.
 
         Returns
         -------
         list of ndarray of shape (C, n_hits), float32
-            Row c is that of cluster c of `predict`. The parts of a hit sum to 1, or to less where a shower that is
-            the most likely one of no hit has some of it.
+            Row c is cluster c of `predict`. The shares of a hit sum to 1, or to less where a shower that is the most
+            likely one of no hit has some of it.
         """
-        return [found.shares for found in self.clusters(self._progress(events))]
+        return [found.shares for found in self.iter(self._progress(events))]
 
     def predict_energies(
         self, events: Sequence[Event] | Iterable[Event], layer_weights: ArrayLike | None = None
     ) -> list[np.ndarray]:
-        """Energy of every cluster: its part of the hits, as from `predict_shares`, times the layer weights.
+        """Energy of every cluster: its shares of the hits, as from `predict_shares`, times the layer weights.
 
         Parameters
         ----------
@@ -282,8 +247,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of ndarray of shape (C,), float64
-            Entry c is that of cluster c of `predict`, in the unit of the layer weights: GeV for known detectors, that
-            of the hit energies where there are no weights.
+            Entry c is cluster c of `predict`, in the unit of the layer weights: GeV for known detectors, that of the
+            hit energies where there are no weights.
 
         Raises
         ------
@@ -298,12 +263,8 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         >>> scores = cmlflow.evaluate(events, model.predict(events), energies=model.predict_energies(events))
         """
         sample = as_events(events)
-        found = zip(sample, self.clusters(self._progress(sample)), strict=True)
-        return [clusters.energies(event, layer_weights) for event, clusters in found]
-
-    def clusters(self, events: Iterable[Event]) -> Iterator[Clusters]:
-        """Labels, labels of tracks and shares together, one event at a time: for files larger than memory."""
-        return (found for _, (found,) in self._found(events, [self.readout]))
+        found = zip(sample, self.iter(self._progress(sample)), strict=True)
+        return [one.energies(event, layer_weights) for event, one in found]
 
     def predict_tracks(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Cluster of every track, of a model with `tracks`.
@@ -311,24 +272,17 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list of ndarray of shape (n_tracks,), int64
-            In the numbering of `predict`, clusters without hits following those with hits. The cluster of most of the
+            In the numbering of `predict`; clusters without hits follow those with hits. The cluster of most of the
             track's points, of equally many that of the one nearest the front of the calorimeter; -1 where all are
             noise.
         """
-        return [e.track_labels for e in self.embedded(events)]
-
-    def embedded(self, events: Sequence[Event] | Iterable[Event]) -> list[EmbeddedEvent]:
-        """Embeddings and clusters of hits and tracks, of a model with `tracks`; the network runs once."""
         self._check_tracks()
-        return [
-            EmbeddedEvent(out.hits, out.tracks, found.labels, found.track_labels, out.origin)
-            for out, (found,) in self._found(self._progress(events), [self.readout])
-        ]
+        return [found.track_labels for found in self.iter(self._progress(events))]
 
     def predict_all(
         self, events: Sequence[Event] | Iterable[Event], readouts: Sequence[str]
     ) -> tuple[list[np.ndarray], dict[str, list[np.ndarray]]]:
-        """Embeddings as from `transform`, and the labels of several readouts on them; the network runs once.
+        """Embeddings as from `transform`, and the labels of several readouts; the network runs once.
 
         Parameters
         ----------
@@ -341,31 +295,51 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         embeddings : list of ndarray of shape (n_hits, D), float32
         labels : dict of str to list of ndarray of shape (n_hits,), int64
         """
-        embeddings: list[np.ndarray] = []
-        labels: dict[str, list[np.ndarray]] = {name: [] for name in readouts}
-        for z, found in self.predict_each(self._progress(events), readouts):
-            embeddings.append(z)
-            for name, clusters in found.items():
-                labels[name].append(clusters.labels)
-        return embeddings, labels
+        found = list(self.iter_readouts(self._progress(events), readouts))
+        labels = {name: [each[i].labels for each in found] for i, name in enumerate(readouts)}
+        return [each[0].z_hits for each in found], labels
 
-    def predict_each(
-        self, events: Iterable[Event], readouts: Sequence[str]
-    ) -> Iterator[tuple[np.ndarray, dict[str, Clusters]]]:
-        """As `predict_all`, one event at a time, and with the shares of hits.
+    def iter(self, events: Iterable[Event], executor: Executor | None = None) -> Iterator[Prediction]:
+        """All that is predicted of each event, a few events at a time: for files larger than memory.
+
+        Parameters
+        ----------
+        events : iterable of Event
+        executor : concurrent.futures.Executor, optional
+            Runs groups of events in parallel; results come in the order of the events.
 
         Yields
         ------
-        embedding : ndarray of shape (n_hits, D), float32
-        found : dict of str to Clusters
-            By readout.
+        Prediction
         """
-        for out, found in self._found(events, readouts):
-            yield out.hits, dict(zip(readouts, found, strict=True))
+        return (found for (found,) in self.iter_readouts(events, [self.readout], executor))
+
+    def iter_readouts(
+        self, events: Iterable[Event], readouts: Sequence[Any], executor: Executor | None = None
+    ) -> Iterator[list[Prediction]]:
+        """As `iter`, with several readouts on the same embeddings.
+
+        Yields
+        ------
+        list of Prediction
+            One for each of `readouts`.
+        """
+        self._check_fitted()
+        tracks = self.embedder_.takes_tracks
+        objects = [make_readout(which, self.embedder_.on_sphere, self.thresholds_) for which in readouts]
+        work = partial(_predict_group, self.embedder_, objects, self._refiner())
+        some = groups(self._same_detector(events), lambda event: n_points(event, tracks), HITS_PER_GROUP)
+        return in_order(work, some, executor)
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
         """Train on events and cluster the same ones."""
         return self.fit(events).predict(events)
+
+    def score(self, events: Sequence[Event] | Iterable[Event], y: None = None) -> float:
+        """Minus the distance from perfect efficiency, purity and ratio; larger is better, 0 is perfect."""
+        sample = list(as_events(events))
+        m = reconstruction_metrics(sample, self.predict(sample))
+        return -distance(m["efficiency"], m["purity"], m["ratio"])
 
     def tune(
         self,
@@ -392,46 +366,44 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         dict of str to Tuning
-            The thresholds are also kept in `thresholds_`, and saved with the model.
+            The thresholds are also kept in `thresholds_`, and saved with the model; a readout object is replaced by a
+            tuned copy.
         """
         sample = list(as_events(events))
-        outputs = list(self._outputs(sample))
-        weights = [out.points.weight for out in outputs]
+        embeddings = list(self._embeddings(sample))
+        weights = [z.points.weight for z in embeddings]
         results = {}
         for which in [self.readout] if readouts is None else readouts:
-            readout = self._make_readout(which)
-            points = [out.readout_points(readout) for out in outputs]
+            readout = make_readout(which, self.embedder_.on_sphere, self.thresholds_)
+            points = [z.readout_points(readout) for z in embeddings]
             result = tune_readout(readout, points, sample, preset=preset, grid=grid, weights=weights)
             if isinstance(which, str):
                 self.thresholds_[which] = result.best
                 results[which] = result
             else:
-                which.set_params(**result.best)
+                self.readout = clone(readout).set_params(**result.best)
                 results[type(which).__name__.lower()] = result
         return results
 
     def save(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``weights.safetensors`` into a folder, each whole or not at all.
 
-        A loss object is not needed any more; only what it was is noted. A readout object becomes its name and
+        A loss object is not needed any more; only its description is kept. A readout object becomes its name and
         thresholds.
 
         Raises
         ------
         ValueError
-            For a readout that is not one of `cmlflow.readouts`.
+            A head, readout or refiner that is not one of cmlflow's own.
         """
         self._check_fitted()
-        parameters, thresholds, trained_on = self.get_params(deep=False), self.thresholds_, self.trained_on_
-        if self.loss is not None:
-            trained_on = trained_on | {"loss": repr(self.loss)}
-        if not isinstance(self.readout, str):
-            name = next((n for n, kind in READOUTS.items() if type(self.readout) is kind), None)
-            if name is None:
-                raise ValueError(f"readout {self.readout!r} can't be saved, expected one of {', '.join(READOUTS)}")
-            parameters["readout"], thresholds = name, thresholds | {name: self.readout.get_params()}
-        parameters |= {"loss": None, "verbose": False}
-        write_model(folder, parameters, thresholds, all_weights(self.network_, self.profile_), trained_on)
+        weights = {
+            "embedder": self.embedder_.state(),
+            "refiner": {} if self.refiner_ is None else self.refiner_.state(),
+        }
+        parameters, thresholds = as_saved(self.get_params(deep=False), self.thresholds_)
+        trained_on = self.trained_on_ | ({} if self.loss is None else {"loss": repr(self.loss)})
+        write_model(folder, SavedModel(parameters, thresholds, weights, trained_on))
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> MetricClusterer:
@@ -441,7 +413,7 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         ----------
         name : str or path
         **changes
-            Parameters to set in place of the saved ones, for example ``readout="ward"``.
+            Parameters in place of the saved ones, for example ``readout="ward"``.
 
         Raises
         ------
@@ -451,93 +423,61 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
             A folder of another version, or with files that do not fit together.
         """
         folder = find_model(name)
-        parameters, thresholds, weights, trained_on = read_model(folder)
-        known = set(cls._get_param_names())
-        if unknown := set(parameters) - known:
-            raise ValueError(f"{folder}: config.json has unknown parameters {sorted(unknown)}")
-        model: MetricClusterer = cls(**parameters).set_params(**changes)
-        network = model._new_network()
-        profile = set_weights(network, weights, folder)
-        model.network_, model.profile_, model.thresholds_, model.history_ = network, profile, thresholds, None
-        model.trained_on_ = trained_on
+        saved = read_model(folder)
+        model: MetricClusterer = cls(**from_saved(saved.parameters, folder)).set_params(**changes)
+        embedder, refiner = model._build_embedder(), None
+        try:
+            embedder.load_state(saved.weights["embedder"])
+            if saved.weights["refiner"]:
+                refiner = copy.deepcopy(build_refiner(model.refine or 1, model.head))
+                refiner.load_state(saved.weights["refiner"])  # type: ignore[union-attr]
+        except RuntimeError as err:
+            raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
+        model.embedder_, model.refiner_, model.history_ = embedder, refiner, None
+        model.thresholds_, model.trained_on_ = saved.thresholds, saved.trained_on
         return model
 
-    def _training_config(self) -> TrainingConfig:
-        names = ["max_epochs", "batch_size", "learning_rate", "schedule", "warmup_steps", "gradient_clip", "patience"]
-        names += ["hits_per_batch", "precision", "augment", "select", "balance"]
-        return TrainingConfig(seed=self.random_state, **{name: getattr(self, name) for name in names})
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "embedder_")
 
-    def _fit_axes(self, finder: AxisFinder, events: Sequence[Event]) -> None:
-        seed, progress = self.random_state, self.verbose
-        fit_axis_finder(finder, events, seed=seed, progress=progress)
-        if self.reassign:
-            outputs = list(self._outputs(events))
-            readout = Condensation(AXES_THRESHOLD, AXES_RADIUS)
-            labels = [find_labels(readout, out)[0] for out in outputs]
-            betas = [out.values["beta"] for out in outputs]
-            self.profile_ = fit_hit_assigner(events, finder, betas, labels, self.reassign, seed=seed, progress=progress)
-
-    def _new_network(self) -> Network | Slopes | AxisFinder:
-        if self.head == "slopes":
-            return Slopes()
-        if self.head == "axes" and self.tracks:
-            raise ValueError("tracks is True, expected False with head='axes', which knows hits alone")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.random_state)
-            if self.head == "axes":
-                return AxisFinder()
-            return build_network(self.head, self.dim, self.k, self.scaling, self.dropout, self.tracks)
-
-    def _make_loss(self) -> Any:
-        return LOSSES[self.head]() if self.loss is None else self.loss
-
-    def _make_readout(self, which: Any = None) -> Any:
-        return make_readout(self.readout if which is None else which, self.head, self.thresholds_)
-
-    def _physics_score(self, validation: Sequence[Event]) -> Any:
-        def score(network: nn.Module) -> float:
-            outputs, readout = list(self._outputs(validation)), self._make_readout()
-            points = [out.readout_points(readout) for out in outputs]
-            return best_distance(readout, points, validation, weights=[out.points.weight for out in outputs])
-
-        return score
-
-    def _found(self, events: Iterable[Event], readouts: Sequence[Any]) -> Iterator[tuple[Output, list[Clusters]]]:
-        """What the network says and what each of the readouts makes of it, event by event."""
+    @property
+    def network_(self) -> Any:
+        """The torch module of the embedder, for models with a graph network."""
         self._check_fitted()
-        self._check_reassign()
-        objects = [self._make_readout(which) for which in readouts]
-        for event in self._same_detector(events):
-            (out,) = network_outputs(self.network_, [event], self.head, self.tracks, self.device)
-            yield out, [self._second_look(out, event, *find_labels(readout, out)) for readout in objects]
+        return self.embedder_.network  # type: ignore[attr-defined]
 
-    def _second_look(self, out: Output, event: Event, labels: np.ndarray, track_labels: np.ndarray) -> Clusters:
-        """The clusters of a readout, with their hits given anew `reassign` times."""
-        profile, network, parts = self.profile_, self.network_, None
-        if self.reassign and isinstance(profile, HitAssigner) and isinstance(network, AxisFinder):
-            if self.reassign > len(profile):
-                raise ValueError(f"reassign is {self.reassign}, but {len(profile)} stages were trained")
-            how = (self.reassign, self.min_share)
-            labels, parts = profile.assign(event, network, out.values["beta"], labels, *how)
-        elif isinstance(profile, ShowerProfile):
-            for _ in range(self.reassign):
-                labels = reassign(profile, event, out.embedding, labels)
-        elif self.reassign:
-            raise ValueError(f"reassign is {self.reassign}, but was 0 when the model was trained")
-        return Clusters(labels, track_labels, parts)
+    def _build_embedder(self) -> Embedder:
+        names = ("loss", "dim", "max_epochs", "batch_size", "learning_rate", "network", "training", "tracks")
+        parameters = {name: getattr(self, name) for name in names}
+        return build_embedder(self.head, parameters, random_state=self.random_state, device=self.device)
 
-    def _outputs(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Output]:
-        """What the network says, event by event."""
+    def _refiner(self) -> Refiner | None:
+        """The refiner as it was fitted, with its present settings."""
+        wanted = build_refiner(self.refine, self.head)
+        if wanted is None:
+            return None
+        if self.refiner_ is None or type(wanted) is not type(self.refiner_):
+            raise ValueError(f"refine is {self.refine}, but the model was fitted with refine={self.refiner_ or 0}")
+        fitted = copy.copy(wanted)
+        fitted.load_state(self.refiner_.state())
+        return fitted
+
+    def _distance(self, on_sphere: bool, validation: Sequence[Event], embeddings: Iterator[Embedding]) -> float:
+        """How near perfect reconstruction the readout comes with thresholds that suit these embeddings."""
+        readout, found = make_readout(self.readout, on_sphere, {}), list(embeddings)
+        points = [z.readout_points(readout) for z in found]
+        return best_distance(readout, points, validation, weights=[z.points.weight for z in found])
+
+    def _embeddings(self, events: Sequence[Event] | Iterable[Event]) -> Iterator[Embedding]:
         self._check_fitted()
-        known = self._same_detector(self._progress(events))
-        return network_outputs(self.network_, known, self.head, self.tracks, self.device)
+        return self.embedder_.embed(self._same_detector(self._progress(events)))
 
     def _same_detector(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events; warns once where they are not of the detector, or its family, that the model was trained on."""
-        own, told = self.trained_on_.get("detector"), False
+        """The events; warns once about a detector of another family than that of the training."""
+        own, warned = self.trained_on_.get("detector"), False
         for event in events:
-            if own and event.detector and not told and own.split("-")[0] != event.detector.split("-")[0]:
-                told = True
+            if own and event.detector and not warned and own.split("-")[0] != event.detector.split("-")[0]:
+                warned = True
                 warnings.warn(f"events of {event.detector!r}, but the model was trained on {own!r}", stacklevel=1)
             yield event
 
@@ -545,17 +485,21 @@ class MetricClusterer(BaseEstimator):  # type: ignore[misc]
         return tqdm(as_events(events), unit="event", disable=not self.verbose, dynamic_ncols=True)  # type: ignore[no-any-return]
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise RuntimeError("the model has no weights yet: call fit, or MetricClusterer.load")
+        if not hasattr(self, "embedder_"):
+            raise NotFittedError("the model has no weights yet: call fit, or MetricClusterer.load")
 
     def _check_tracks(self) -> None:
-        if not self.tracks:
+        self._check_fitted()
+        if not self.embedder_.takes_tracks:
             raise ValueError("tracks is False: this model knows hits alone; train one with tracks=True")
 
-    def _check_reassign(self) -> None:
-        if self.reassign < 0:
-            raise ValueError(f"reassign is {self.reassign}, expected 0 or more")
-        if not 0 <= self.min_share < 1 or (self.min_share and self.head != "axes"):
-            raise ValueError(f"min_share is {self.min_share}, expected 0 to below 1, and 0 for heads other than 'axes'")
-        if self.tracks and self.reassign:
-            raise ValueError(f"reassign is {self.reassign}, expected 0 with tracks=True: hits are not given anew there")
+
+def _predict_group(
+    embedder: Embedder, readouts: Sequence[Any], refiner: Refiner | None, events: Sequence[Event]
+) -> list[list[Prediction]]:
+    """What each of the readouts finds in each event."""
+    out = []
+    for event, z in zip(events, embedder.embed(events), strict=True):
+        found = [read_out(readout, z) for readout in readouts]
+        out.append([one if refiner is None else refiner.refine(event, z, one, embedder) for one in found])
+    return out

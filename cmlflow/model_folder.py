@@ -1,25 +1,53 @@
-"""Saved models: a folder with ``config.json`` and ``weights.safetensors``; and the packaged ones."""
+"""Saved models: a folder with ``config.json`` and ``weights.safetensors``; and the packaged ones.
+
+Format 2. ``config.json`` names the sha256 of its weights, so that files of two models are never mixed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import load, save
+from torch import Tensor
 
 from cmlflow import __version__
-from cmlflow.refiners.profile import ShowerProfile
-from cmlflow.refiners.stages import HitAssigner
+from cmlflow.methods import METHODS
+from cmlflow.model_format1 import upgraded
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.readouts import READOUTS
+from cmlflow.training import TrainingConfig
 
-FORMAT = 1
-PROFILE = "profile."  # what the names of the weights of what reassigns hits begin with
+FORMAT = 2
 PACKAGED = Path(__file__).parent / "assets" / "models"
+PARTS = ("embedder", "refiner")  # of the weights; their names in the file begin with these
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model folder holds.
+
+    Attributes
+    ----------
+    parameters : dict
+        Of `MetricClusterer`, as JSON has them.
+    thresholds : dict of str to dict
+    weights : dict of str to dict of str to Tensor
+        Of the embedder and of the refiner.
+    trained_on : dict
+    """
+
+    parameters: dict[str, Any]
+    thresholds: dict[str, dict[str, Any]]
+    weights: dict[str, dict[str, Tensor]]
+    trained_on: dict[str, Any]
 
 
 def packaged_models() -> list[str]:
@@ -28,7 +56,13 @@ def packaged_models() -> list[str]:
 
 
 def find_model(name: str | Path) -> Path:
-    """Folder of a saved model, or of a packaged one."""
+    """Folder of a saved model, or of a packaged one.
+
+    Raises
+    ------
+    FileNotFoundError
+        Neither; lists the packaged ones.
+    """
     for folder in (Path(name), PACKAGED / str(name)):
         if (folder / "config.json").is_file():
             return folder
@@ -36,107 +70,185 @@ def find_model(name: str | Path) -> Path:
     raise FileNotFoundError(f"{name}: neither a folder with a config.json nor a packaged model; packaged are: {names}")
 
 
-def write_model(
-    folder: str | Path,
-    parameters: dict[str, Any],
-    thresholds: dict[str, dict[str, Any]],
-    weights: dict[str, Tensor],
-    trained_on: dict[str, Any],
-) -> None:
+def write_model(folder: str | Path, model: SavedModel) -> None:
     """Write both files under temporary names, then put them in place of the old ones.
 
     Raises
     ------
     OSError
-        Where the folder cannot be written; files that were there before are kept.
+        The folder can't be written; files that were there before are kept.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"format": FORMAT, "cmlflow": __version__, "parameters": parameters, "thresholds": thresholds}
-    config["trained_on"] = trained_on
+    tensors = {
+        f"{part}.{name}": value.detach().cpu().contiguous()
+        for part in PARTS
+        for name, value in model.weights[part].items()
+    }
+    data = save(tensors)
+    config = {"format": FORMAT, "cmlflow": __version__, "parameters": model.parameters, "thresholds": model.thresholds}
+    config |= {"trained_on": model.trained_on, "weights": hashlib.sha256(data).hexdigest()}
     text = json.dumps(config, indent=1) + "\n"
-    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     replace_files(
         {
-            folder / "weights.safetensors": lambda p: p.write_bytes(
-                save(tensors)
-            ),  # save_file would make it readable for its owner alone
+            folder / "weights.safetensors": lambda p: p.write_bytes(data),
             folder / "config.json": lambda p: p.write_text(text),
         }
     )
 
 
-def read_model(
-    folder: Path,
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Tensor], dict[str, Any]]:
-    """Parameters, thresholds, weights of a folder, and what the model was trained on.
+def read_model(folder: Path) -> SavedModel:
+    """Read and check both files of a folder.
 
     Raises
     ------
     ValueError
-        Where the files are of another format version, or not readable.
+        A file of another format version, one that is not readable, or weights that are not those of the configuration.
     """
+    path = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads(path.read_text())
         found = config["format"]
-        parameters, thresholds = config.get("parameters"), config.get("thresholds")
-        trained_on = dict(config.get("trained_on", {}))
-        if found == FORMAT and not (isinstance(parameters, dict) and isinstance(thresholds, dict)):
-            raise ValueError("parameters and thresholds must be objects")
-    except (ValueError, KeyError, TypeError) as err:
-        raise ValueError(f"{folder / 'config.json'}: not the configuration of a cmlflow model ({err!r})") from err
-    if found != FORMAT:
+        parts = [config.get("parameters"), config.get("thresholds"), config.get("trained_on", {})]
+        if found in (1, FORMAT) and not all(isinstance(part, dict) for part in parts):
+            raise ValueError("parameters, thresholds and trained_on must be objects")
+        if found == FORMAT and not isinstance(config.get("weights"), str):
+            raise ValueError("weights must be the sha256 of the weights")
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ValueError(f"{path}: not the configuration of a cmlflow model ({err!r})") from err
+    if found not in (1, FORMAT):
         raise ValueError(
             f"{folder}: model format {found}, written by cmlflow {config.get('cmlflow')}; this is cmlflow "
-            f"{__version__}, which reads format {FORMAT}"
+            f"{__version__}, which reads formats 1 and {FORMAT}"
         )
-    try:
-        weights = load_file(folder / "weights.safetensors")
-    except (OSError, SafetensorError) as err:
-        raise ValueError(f"{folder / 'weights.safetensors'}: cannot be read ({err})") from err
-    return parameters, thresholds, weights, trained_on
+    parameters, thresholds, trained_on = parts
+    weights = _read_weights(folder / "weights.safetensors", config.get("weights"))
+    if found == 1:
+        parameters, weights = upgraded(parameters, weights, path)
+    _check_thresholds(thresholds, path)
+    own = {
+        part: {n.removeprefix(f"{part}."): w for n, w in weights.items() if n.startswith(f"{part}.")} for part in PARTS
+    }
+    return SavedModel(parameters, thresholds, own, trained_on)
 
 
-def all_weights(network: nn.Module, profile: nn.Module | None) -> dict[str, Tensor]:
-    """The weights of a network and of what reassigns hits, as one dict."""
-    own = {} if profile is None else profile.state_dict()
-    return network.state_dict() | {PROFILE + name: value for name, value in own.items()}
-
-
-def set_weights(network: nn.Module, weights: dict[str, Tensor], folder: Path) -> ShowerProfile | HitAssigner | None:
-    """Put weights from `all_weights` into a network, and into what reassigns hits, if there are weights of it.
+def as_saved(
+    parameters: dict[str, Any], thresholds: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Parameters of `MetricClusterer` and thresholds, as JSON has them.
 
     Raises
     ------
     ValueError
-        They do not fit the network; names the folder they are from.
+        A head, readout or refiner that is not one of cmlflow's own.
     """
-    own = {name.removeprefix(PROFILE): value for name, value in weights.items() if name.startswith(PROFILE)}
-    stages = {name.split(".")[1] for name in own if name.startswith("stages.")}
-    with torch.random.fork_rng(devices=[]):  # the first weights do not matter
-        profile = HitAssigner(len(stages)) if stages else ShowerProfile() if own else None
+    out = {name: parameters[name] for name in parameters.keys() - {"loss", "device", "verbose"}}
+    if not isinstance(out["head"], str):
+        raise ValueError(f"head {out['head']!r} can't be saved, expected one of {', '.join(METHODS)}")
+    if not isinstance(out["readout"], str):
+        name = next((n for n, kind in READOUTS.items() if type(out["readout"]) is kind), None)
+        if name is None:
+            raise ValueError(f"readout {out['readout']!r} can't be saved, expected one of {', '.join(READOUTS)}")
+        thresholds = thresholds | {name: out["readout"].get_params()}
+        out["readout"] = name
+    if not isinstance(out["refine"], int):
+        if type(out["refine"]) is not METHODS[out["head"]].refiner:
+            raise ValueError(
+                f"refine {out['refine']!r} can't be saved, expected {METHODS[out['head']].refiner.__name__}"
+            )
+        settings: Any = out["refine"]
+        out["refine"] = {f.name: getattr(settings, f.name) for f in fields(settings) if f.compare}
+    for name in ("network", "training"):
+        out[name] = None if out[name] is None else asdict(out[name])
+    return dict(sorted(out.items())), thresholds
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "head": (str,),
+    "readout": (str,),
+    "refine": (int, dict),
+    "dim": (int, type(None)),
+    "max_epochs": (int, type(None)),
+    "batch_size": (int, type(None)),
+    "learning_rate": (float, int, type(None)),
+    "network": (dict, type(None)),
+    "training": (dict, type(None)),
+    "tracks": (bool,),
+    "random_state": (int,),
+}
+"""Types of the parameters in config.json."""
+
+
+def from_saved(parameters: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameters of `MetricClusterer` from those of ``config.json``, checked.
+
+    Raises
+    ------
+    ValueError
+        Unknown parameters, or values of another type or outside their range.
+    """
+    path = folder / "config.json"
+    if unknown := parameters.keys() - KINDS.keys():
+        raise ValueError(f"{path} has unknown parameters {sorted(unknown)}")
+    for name, value in parameters.items():
+        if not isinstance(value, KINDS[name]) or (isinstance(value, bool) and name != "tracks"):
+            raise ValueError(f"{path}: {name} is {value!r}, expected {KINDS[name][0].__name__}")
+    out = dict(parameters)
+    if out.get("head") not in METHODS:
+        raise ValueError(f"{path}: head is {out.get('head')!r}, expected one of {', '.join(METHODS)}")
+    if out.get("readout", "density").partition("@")[0] not in READOUTS:
+        raise ValueError(f"{path}: readout is {out['readout']!r}, expected one of {', '.join(READOUTS)}")
+    builders = {"network": NetworkConfig, "training": TrainingConfig, "refine": METHODS[out["head"]].refiner}
+    for name, build in builders.items():
+        if isinstance(out.get(name), dict):
+            try:
+                out[name] = build(**out[name])
+            except (TypeError, ValueError) as err:
+                raise ValueError(f"{path}: {name}: {err}") from err
+    return out
+
+
+def _read_weights(path: Path, digest: str | None) -> dict[str, Tensor]:
+    """The tensors of a file, checked against its digest; all floating point and finite."""
     try:
-        network.load_state_dict({name: value for name, value in weights.items() if not name.startswith(PROFILE)})
-        if profile is not None:
-            profile.load_state_dict(own)
-    except RuntimeError as err:
-        raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
-    return profile
+        data = path.read_bytes()
+        weights = load(data)
+    except (OSError, SafetensorError) as err:
+        raise ValueError(f"{path}: cannot be read ({err})") from err
+    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"{path}: cannot be read: not the weights that config.json names, or damaged (sha256 differs)")
+    for name, value in weights.items():
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{path}: {name} holds values that are not finite floating-point numbers")
+    return weights
+
+
+def _check_thresholds(thresholds: dict[str, Any], path: Path) -> None:
+    for name, values in thresholds.items():
+        kind = READOUTS.get(name.partition("@")[0])
+        if kind is None or not isinstance(values, dict):
+            raise ValueError(f"{path}: thresholds of {name!r}, expected those of {', '.join(READOUTS)}")
+        if unknown := values.keys() - kind().get_params().keys():
+            raise ValueError(f"{path}: thresholds of {name} have unknown parameters {sorted(unknown)}")
 
 
 def replace_files(writers: dict[Path, Callable[[Path], Any]]) -> None:
     """Let each function fill a temporary file beside its path, then rename them all; nothing half-written is left.
 
+    The files are on disk before they are renamed.
+
     Raises
     ------
     OSError
-        Where one of them cannot be written; all files that were there before are then kept.
+        One of them can't be written; all files that were there before are then kept.
     """
     temporary = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in writers}
     path = next(iter(writers))
     try:
         for path, write in writers.items():
             write(temporary[path])
+            with open(temporary[path], "rb+") as written:
+                os.fsync(written.fileno())
         for path in writers:
             os.replace(temporary[path], path)
     except (OSError, SafetensorError) as err:

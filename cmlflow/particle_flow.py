@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.association import Associator, Candidates
-from cmlflow.clusterer import MetricClusterer
+from cmlflow.clusterer import HITS_PER_GROUP, MetricClusterer
 from cmlflow.event import Event, as_events
 from cmlflow.model_folder import find_model, replace_files
+from cmlflow.prediction import Prediction
+from cmlflow.sampling import n_points
+from cmlflow.sampling.batches import groups
 
 ASSOCIATION = "association.json"
 
@@ -51,7 +54,7 @@ class ParticleFlow:
             Itself.
         """
         sample = list(as_events(events))
-        self.associator = self.associator.fit(sample, self.clusterer.embedded(sample))
+        self.associator = self.associator.fit(sample, self._found(sample))
         return self
 
     def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[Candidates]:
@@ -63,12 +66,15 @@ class ParticleFlow:
             Before `fit`.
         """
         sample = list(as_events(events))
-        return self.associator.predict(sample, self.clusterer.embedded(sample))
+        return self.associator.predict(sample, self._found(sample))
 
     def predict_iter(self, events: Iterable[Event]) -> Iterator[Candidates]:
-        """As `predict`, one event at a time: for files larger than memory."""
-        for event in events:
-            yield from self.predict([event])
+        """As `predict`, a few events at a time: for files larger than memory."""
+        for some in groups(events, lambda event: n_points(event, True), HITS_PER_GROUP):
+            yield from self.predict(some)
+
+    def _found(self, events: Sequence[Event]) -> list[Prediction]:
+        return list(self.clusterer.iter(events))
 
     def with_mode(self, mode: str) -> ParticleFlow:
         """The same model with other shares: ``"soft"``, ``"hard"`` or ``"clusters"``, see `Associator`."""

@@ -19,7 +19,10 @@ from cmlflow.plots.flow import bar_figure
 
 def train(folder: str) -> None:
     events = cmlflow.simulate("rho", 40, seed=1)
-    model = cmlflow.MetricClusterer(tracks=True, readout="ward", k=8, max_epochs=1, batch_size=8).fit(events)
+    model = cmlflow.MetricClusterer(
+        tracks=True, readout="ward", network=cmlflow.NetworkConfig(k=8), max_epochs=1, batch_size=8
+    )
+    model.fit(events)
     # What makes candidates of clusters is fitted to other events than the network.
     cmlflow.ParticleFlow(model, Associator(least=0.1)).fit(cmlflow.simulate("rho-tuning", 40, seed=1)).save(folder)
 

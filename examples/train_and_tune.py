@@ -28,7 +28,12 @@ def main(folder: str = "models") -> dict[str, Evaluation]:
     for head, readout in (("supcon", "density"), ("oc", "condensation")):
         # Same seed: both start from the same backbone and see the same events in the same order.
         model = cmlflow.MetricClusterer(
-            head, readout, scaling="hgcal", max_epochs=N_EPOCHS, batch_size=4, learning_rate=2e-3, random_state=0
+            head,
+            readout,
+            max_epochs=N_EPOCHS,
+            batch_size=4,
+            learning_rate=2e-3,
+            network=cmlflow.NetworkConfig(scaling="hgcal"),
         )
         # With a folder, a run that was interrupted goes on where it was, to the same weights.
         model.fit(train, validation=validation, folder=Path(folder) / head)

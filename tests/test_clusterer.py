@@ -1,26 +1,36 @@
 """MetricClusterer: fit, predict, transform, tune, save and load."""
 
+import copy
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_clusterer
 from sklearn.cluster import DBSCAN, KMeans
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.validation import check_is_fitted
 
 from cmlflow import Event, EventStore, MetricClusterer, simulate
 from cmlflow.embedders.axes import fit_axis_finder
 from cmlflow.evaluation import evaluate
 from cmlflow.losses import SupCon
+from cmlflow.methods import METHODS
 from cmlflow.metrics import reconstruction_metrics
-from cmlflow.prediction.tuning import distance
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.prediction import distance, make_readout
 from cmlflow.readouts import Density, build_readout
+from cmlflow.refiners import Stages
 from cmlflow.refiners.profile import reassign
 from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner
+from cmlflow.training import TrainingConfig
 
-SMALL = {"dim": 4, "k": 6, "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
+SMALL = {"dim": 4, "network": NetworkConfig(k=6), "max_epochs": 6, "batch_size": 4, "learning_rate": 3e-3}
+PROJECTIVE = NetworkConfig(k=6, scaling="projective")
 
 
 def blobs(n_events, seed=0, n_hits=40, n_particles=3, number=0, detector=None):
@@ -109,7 +119,7 @@ def test_oc_readouts(trained, tmp_path):
 
 
 def test_oc_readout_needs_the_oc_head(model):
-    with pytest.raises(ValueError, match="'condensation' needs beta, which the head 'supcon' does not give"):
+    with pytest.raises(ValueError, match="'condensation' needs beta, which this model's head does not give"):
         model.set_params(readout="condensation").predict(blobs(1))
 
 
@@ -126,7 +136,7 @@ def test_same_seed_same_weights_and_labels():
 
 def test_heads_start_from_the_same_backbone():
     states = [
-        MetricClusterer(head=head, random_state=3)._new_network().backbone.state_dict()
+        MetricClusterer(head=head, random_state=3)._build_embedder().network.backbone.state_dict()
         for head in ("supcon", "oc", "margin")
     ]
     assert all(torch.equal(states[0][name], s[name]) for s in states[1:] for name in s)
@@ -158,8 +168,7 @@ def test_empty_one_hit_and_one_particle_events(trained):
     ]
     for model in trained.values():
         for readout in ("density", "ward", "clue", "hdbscan"):
-            m = clone(model).set_params(readout=readout)
-            m.network_ = model.network_
+            m = copy.copy(model).set_params(readout=readout)
             labels = m.predict(events)
             assert [len(x) for x in labels] == [0, 1, 3, 40]
             assert labels[0].dtype == np.int64
@@ -211,7 +220,7 @@ def test_tuning_keeps_the_chosen_setting(model):
         chosen = result.best | {"distance": result.distance}
         assert any(chosen.items() <= row.items() for row in result.table)
         assert model.thresholds_[name] == result.best
-    readout = model.set_params(readout="ward")._make_readout()
+    readout = make_readout("ward", True, model.thresholds_)
     assert readout.get_params()["height"] == tuning["ward"].best["height"]
 
 
@@ -219,7 +228,8 @@ def test_tuning_of_a_readout_object(model):
     readout = Density(threshold=0.9)
     model.set_params(readout=readout)
     (result,) = model.tune(blobs(3, seed=8), grid={"threshold": np.array([0.2, 0.4])}).values()
-    assert readout.threshold == result.best["threshold"]
+    assert model.readout.threshold == result.best["threshold"]
+    assert readout.threshold == 0.9  # the caller's object is left alone
     model.set_params(readout=DBSCAN(min_samples=2))
     (result,) = model.tune([*blobs(3, seed=8), Event(np.empty((0, 3)), [])], grid={"eps": [0.1, 0.5]}).values()
     assert model.readout.eps == result.best["eps"]
@@ -255,16 +265,16 @@ def test_save_and_load(trained, tmp_path):
 
 def test_reassignment_is_learned_saved_and_applied(tmp_path):
     train, events = blobs(12, seed=1), blobs(3, seed=5)
-    settings = SMALL | {"scaling": "projective"}
-    model = MetricClusterer(head="prototype", readout="clue", reassign=True, **settings).fit(train)
+    settings = SMALL | {"network": PROJECTIVE}
+    model = MetricClusterer(head="prototype", readout="clue", refine=1, **settings).fit(train)
     model.save(tmp_path / "model")
     loaded = MetricClusterer.load(tmp_path / "model")
     for a, b in zip(model.predict(events), loaded.predict(events), strict=True):
         np.testing.assert_array_equal(a, b)
     z = model.transform(events)
-    without = loaded.set_params(reassign=False).predict(events)
+    without = loaded.set_params(refine=0).predict(events)
     for e, points, a, b in zip(events, z, model.predict(events), without, strict=True):
-        np.testing.assert_array_equal(a, reassign(model.profile_, e, points, b))
+        np.testing.assert_array_equal(a, reassign(model.refiner_.profile, e, points, b))
         order, other = permuted(e)
         assert same_clusters(model.predict([other])[0], a[order])
 
@@ -282,10 +292,10 @@ def test_slopes_need_no_training(tmp_path):
 
 
 def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=150))
-    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=100))
+    monkeypatch.setattr("cmlflow.embedders.axes.fit_axis_finder", partial(fit_axis_finder, n_steps=150))
+    monkeypatch.setattr("cmlflow.refiners.stages.fit_hit_assigner", partial(fit_hit_assigner, n_steps=100))
     train, events = blobs(12, seed=1), blobs(3, seed=5)
-    model = MetricClusterer(head="axes", readout="condensation", dim=2, reassign=2).fit(train)
+    model = MetricClusterer(head="axes", readout="condensation", refine=2).fit(train)
     model.tune(events, grid={"threshold": [0.3, 0.6], "radius": [0.5, 1.0]})
     model.save(tmp_path / "model")
     loaded = MetricClusterer.load(tmp_path / "model")
@@ -295,43 +305,60 @@ def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypat
         assert same_clusters(model.predict([other])[0], a[order])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model.profile_ = HitAssigner(2)  # untrained, so that it can be seen that it counts
-    labels, without = model.predict(events), loaded.set_params(reassign=0).predict(events)
+        model.refiner_.assigner = HitAssigner(2)  # untrained, so that it can be seen that it counts
+    labels, without = model.predict(events), loaded.set_params(refine=0).predict(events)
     assert any(not same_clusters(a, b) for a, b in zip(labels, without, strict=True))
     for e, a, b in zip(events, labels, without, strict=True):
         with torch.no_grad():
-            beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
-        np.testing.assert_array_equal(a, model.profile_.assign(e, model.network_, beta, b, 2)[0])
-    model.set_params(min_share=0.4)
+            beta = model.embedder_.finder(torch.from_numpy(e.features()))["beta"].numpy()
+        np.testing.assert_array_equal(a, model.refiner_.assigner.assign(e, model.embedder_.finder, beta, b, 2)[0])
+    model.set_params(refine=Stages(2, min_share=0.4))
     columns = model.predict(events), model.predict_shares(events), model.predict_energies(events, np.full(50, 0.5))
     for e, b, a, shares, energies in zip(events, without, *columns, strict=True):
         with torch.no_grad():
-            beta = model.network_(torch.from_numpy(e.features()))["beta"].numpy()
-        expected = model.profile_.assign(e, model.network_, beta, b, 2, 0.4)
+            beta = model.embedder_.finder(torch.from_numpy(e.features()))["beta"].numpy()
+        expected = model.refiner_.assigner.assign(e, model.embedder_.finder, beta, b, 2, 0.4)
         np.testing.assert_array_equal(a, expected[0])
         np.testing.assert_array_equal(shares, expected[1])
         np.testing.assert_allclose(energies, 0.5 * shares @ e.energy, rtol=1e-5)
-    with pytest.raises(ValueError, match="reassign is 3, but 2 stages were trained"):
-        model.set_params(reassign=3).predict(events)
+    with pytest.raises(ValueError, match="passes is 3, but 2 stages were trained"):
+        model.set_params(refine=3).predict(events)
 
 
-@pytest.mark.parametrize(("head", "value"), [("axes", 1.0), ("axes", -0.1), ("slopes", 0.2)])
-def test_shares_that_cannot_be_asked_for(head, value):
+@pytest.mark.parametrize("value", [1.0, -0.1])
+def test_shares_that_cannot_be_asked_for(value):
     with pytest.raises(ValueError, match="min_share is"):
-        MetricClusterer(head=head, min_share=value).fit(blobs(1))
+        Stages(1, min_share=value)
+
+
+@pytest.mark.parametrize(
+    ("head", "parameters", "message"),
+    [
+        ("axes", {"dim": 99}, "dim is 99, but head='axes' does not use it"),
+        ("axes", {"max_epochs": 3}, "max_epochs is 3, but head='axes' does not use it"),
+        ("axes", {"training": TrainingConfig()}, "training is .*, but head='axes' does not use it"),
+        ("slopes", {"loss": "nonsense"}, "loss is 'nonsense', but head='slopes' does not use it"),
+        ("slopes", {"network": NetworkConfig()}, "network is .*, but head='slopes' does not use it"),
+        ("slopes", {"refine": Stages(1)}, "stages need the axes of showers"),
+        ("supcon", {"refine": -1}, "refine is -1, expected 0 or more passes"),
+    ],
+)
+def test_parameters_that_a_head_does_not_use_are_refused(head, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MetricClusterer(head=head, **parameters).fit(blobs(2))
 
 
 @pytest.fixture
 def fast_axes(monkeypatch):
-    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=5))
-    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=5))
+    monkeypatch.setattr("cmlflow.embedders.axes.fit_axis_finder", partial(fit_axis_finder, n_steps=5))
+    monkeypatch.setattr("cmlflow.refiners.stages.fit_hit_assigner", partial(fit_hit_assigner, n_steps=5))
 
 
 @pytest.mark.usefixtures("fast_axes")
 @pytest.mark.parametrize("head", ["axes", "slopes"])
 def test_reassignment_that_was_not_trained(head):
-    model = MetricClusterer(head=head, readout="clue").fit(blobs(2)).set_params(reassign=1)
-    with pytest.raises(ValueError, match="was 0 when the model was trained"):
+    model = MetricClusterer(head=head, readout="clue").fit(blobs(2)).set_params(refine=1)
+    with pytest.raises(ValueError, match="refine is 1, but the model was fitted with refine=0"):
         model.predict(blobs(1))
 
 
@@ -339,14 +366,15 @@ def test_reassignment_that_was_not_trained(head):
 @pytest.mark.parametrize("head", ["axes", "prototype"])
 def test_random_numbers_of_others_are_left_alone(head, tmp_path):
     state = torch.get_rng_state()
-    model = MetricClusterer(head=head, readout="clue", reassign=1, max_epochs=1).fit(blobs(2))
+    settings = {"max_epochs": 1} if METHODS[head].head else {}
+    model = MetricClusterer(head=head, readout="clue", refine=1, **settings).fit(blobs(2))
     model.save(tmp_path)
     MetricClusterer.load(tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_axes_do_not_go_with_tracks():
-    with pytest.raises(ValueError, match="head='axes'"):
+    with pytest.raises(ValueError, match="tracks is True, but head='axes' does not use it"):
         MetricClusterer(head="axes", tracks=True).fit(blobs(1))
 
 
@@ -363,7 +391,9 @@ def test_thresholds_are_saved(model, tmp_path):
 def test_scikit_learn_conventions(model):
     copy = clone(model)
     assert copy.get_params() == model.get_params()
-    assert not hasattr(copy, "network_")
+    assert not copy.__sklearn_is_fitted__()
+    assert model.__sklearn_is_fitted__()
+    assert is_clusterer(model)
     assert copy.set_params(dim=8, readout="ward").get_params()["dim"] == 8
     assert "MetricClusterer" in repr(copy)
     with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
@@ -372,9 +402,9 @@ def test_scikit_learn_conventions(model):
 
 def test_without_weights():
     for call in ("predict", "transform", "tune"):
-        with pytest.raises(RuntimeError, match="no weights yet: call fit"):
+        with pytest.raises(NotFittedError, match="no weights yet: call fit"):
             getattr(MetricClusterer(), call)(blobs(1))
-    with pytest.raises(RuntimeError, match="no weights yet"):
+    with pytest.raises(NotFittedError, match="no weights yet"):
         MetricClusterer().save("nowhere")
 
 
@@ -382,11 +412,7 @@ def test_without_weights():
     ("parameters", "message"),
     [
         ({"head": "triplet"}, "head is 'triplet', expected one of .*'supcon'"),
-        ({"scaling": "log"}, "scaling is 'log', expected one of"),
-        ({"schedule": "linear"}, "schedule is 'linear', expected one of"),
-        ({"precision": "int8"}, "precision is 'int8', expected one of"),
-        ({"select": "f1"}, r"select is 'f1', expected one of \('loss', 'physics', 'last'\)"),
-        ({"select": "physics"}, "select='physics' needs a validation sample"),
+        ({"training": TrainingConfig(select="physics")}, "select='physics' needs a validation sample"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"readout": "kmeans"}, "readout: got 'kmeans', needs one of ward, condensation, density, clue, hdbscan"),
     ],
@@ -419,7 +445,7 @@ def test_what_is_no_sequence_of_events(model, given, message):
 def test_select_physics():
     """Thresholds that suit the weights of an epoch: as good as those of the coarse grid on the kept weights."""
     validation = blobs(3, seed=2)
-    settings = SMALL | {"max_epochs": 3, "readout": "density", "select": "physics"}
+    settings = SMALL | {"max_epochs": 3, "readout": "density", "training": TrainingConfig(select="physics")}
     model = MetricClusterer(**settings).fit(blobs(4), validation=validation)
     scores = [r["score"] for r in model.history_.records]
     assert model.history_.best_epoch == 1 + int(np.argmin(scores))
@@ -430,7 +456,7 @@ def test_select_physics():
 
 def test_select_physics_takes_a_readout_without_a_grid_as_it_is():
     readout = DBSCAN(eps=0.5, min_samples=2)
-    model = MetricClusterer(**SMALL | {"readout": readout, "select": "physics"})
+    model = MetricClusterer(**SMALL | {"readout": readout, "training": TrainingConfig(select="physics")})
     validation = blobs(2, seed=2)
     score = model.fit(blobs(4), validation=validation).history_.best_score
     m = reconstruction_metrics(validation, model.predict(validation))
@@ -438,8 +464,8 @@ def test_select_physics_takes_a_readout_without_a_grid_as_it_is():
 
 
 def test_select_last():
-    model = MetricClusterer(**SMALL | {"max_epochs": 3}, select="last").fit(blobs(4), validation=blobs(2, seed=2))
-    assert model.history_.best_epoch == 3
+    model = MetricClusterer(**SMALL | {"max_epochs": 3}, training=TrainingConfig(select="last"))
+    assert model.fit(blobs(4), validation=blobs(2, seed=2)).history_.best_epoch == 3
     assert all("validation_loss" in record for record in model.history_.records)
 
 
@@ -450,7 +476,35 @@ def test_dropout_of_the_heads():
 
     assert rates("supcon") == rates("prototype") == {0.01}
     assert rates("oc", readout="condensation") == {0.0}
-    assert rates("oc", readout="condensation", dropout=0.2) == {0.2}
+    assert rates("oc", readout="condensation", network=NetworkConfig(k=6, dropout=0.2)) == {0.2}
+
+
+def test_select_physics_scores_the_network_that_is_trained():
+    """Also with a refiner, which is fitted only after the network."""
+    validation = blobs(2, seed=2)
+    settings = SMALL | {"max_epochs": 3, "network": PROJECTIVE, "training": TrainingConfig(select="physics")}
+    readout = DBSCAN(eps=0.5, min_samples=2)
+    model = MetricClusterer("prototype", readout, refine=1, **settings).fit(blobs(4), validation=validation)
+    scores = [record["score"] for record in model.history_.records]
+    assert len(set(scores)) > 1 or scores[0] == 0
+    assert -model.set_params(refine=0).score(validation) == pytest.approx(min(scores))
+
+
+def test_grid_search_runs():
+    search = GridSearchCV(MetricClusterer(**SMALL | {"max_epochs": 1}), {"dim": [3, 4]}, cv=2)
+    search.fit(blobs(6))
+    assert search.best_params_["dim"] in (3, 4)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    check_is_fitted(search.best_estimator_)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(MetricClusterer())
+
+
+def test_executor_gives_the_same(model):
+    events = [*blobs(5, seed=5), Event(np.empty((0, 3)), [])]
+    with ThreadPoolExecutor(2) as executor:
+        for a, b in zip(model.iter(events), model.iter(iter(events), executor), strict=True):
+            np.testing.assert_array_equal(a.labels, b.labels)
 
 
 def test_interrupted_fit_continues(tmp_path):
@@ -508,7 +562,7 @@ def test_a_folder_comes_before_a_packaged_model_of_its_name(model, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     model.save("compact-em-supcon")
     own = MetricClusterer.load("compact-em-supcon")
-    assert own.get_params()["k"] == model.k
+    assert own.get_params()["network"] == model.network
 
 
 def test_unknown_model():
@@ -531,7 +585,9 @@ def edited(folder, change):
 
 def test_folder_of_another_format(folder):
     edited(folder, lambda c: c.update(format=99, cmlflow="9.9"))
-    with pytest.raises(ValueError, match=r"model format 99, written by cmlflow 9.9; this is cmlflow .* reads format 1"):
+    with pytest.raises(
+        ValueError, match=r"model format 99, written by cmlflow 9.9; this is cmlflow .* reads formats 1 and 2"
+    ):
         MetricClusterer.load(folder)
 
 
@@ -548,7 +604,18 @@ def test_folder_with_other_weights(folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "parameters": 3, "thresholds": {}}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "3",
+        '{"format": 1}',
+        '{"format": 2}',
+        '{"format": 1, "parameters": 3, "thresholds": {}}',
+        '{"format": 2, "parameters": {}, "thresholds": {}, "weights": 3}',
+    ],
 )
 def test_damaged_configuration(folder, text):
     (folder / "config.json").write_text(text)
@@ -630,7 +697,8 @@ STRANGE = [
 
 @pytest.fixture(scope="module")
 def with_tracks():
-    settings = SMALL | {"max_epochs": 10, "learning_rate": 6e-3, "tracks": True, "scaling": "hgcal"}
+    settings = SMALL | {"max_epochs": 10, "learning_rate": 6e-3, "tracks": True}
+    settings["network"] = NetworkConfig(k=6, scaling="hgcal")
     train, validation = blobs_with_tracks(12, seed=1), blobs_with_tracks(3, seed=2)
     models = {}
     for head, readout in (("supcon", "ward"), ("oc", "condensation")):
@@ -661,7 +729,7 @@ def test_clusters_of_tracks_alone_have_no_energy(with_tracks):
         evaluate(events, labels, energies=energies)
 
 
-def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
+def test_predictions_are_what_the_other_methods_give(with_tracks, tmp_path):
     events = [*blobs_with_tracks(2, seed=3), *STRANGE]
     for head, model in with_tracks.items():
         model.save(tmp_path / head)
@@ -669,8 +737,8 @@ def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
         assert loaded.tracks
         several = model.predict_all(events, [model.readout])
         columns = model.transform(events), model.transform_tracks(events), model.predict(events)
-        columns += model.predict_tracks(events), loaded.embedded(events), *several[:1], several[1][model.readout]
-        for event, one, *arrays in zip(events, model.embedded(events), *columns, strict=True):
+        columns += model.predict_tracks(events), loaded.iter(events), *several[:1], several[1][model.readout]
+        for event, one, *arrays in zip(events, model.iter(events), *columns, strict=True):
             z, z_tracks, labels, of_tracks, again, z_again, labels_again = arrays
             for a, b in ((one.z_hits, z), (one.z_hits, z_again), (one.z_hits, again.z_hits), (one.z_tracks, z_tracks)):
                 np.testing.assert_array_equal(a, b)
@@ -689,15 +757,14 @@ def test_embedded_events_are_what_the_other_methods_give(with_tracks, tmp_path):
 @pytest.mark.parametrize("readout", ["density", "ward", "clue", "hdbscan"])
 def test_every_readout_takes_tracks(with_tracks, readout):
     for model in with_tracks.values():
-        m = clone(model).set_params(readout=readout)
-        m.network_ = model.network_
-        for event, one in zip(STRANGE, m.embedded(STRANGE), strict=True):
+        m = copy.copy(model).set_params(readout=readout)
+        for event, one in zip(STRANGE, m.iter(STRANGE), strict=True):
             assert len(one.labels) == event.n_hits
 
 
 def test_a_model_with_tracks_takes_events_without(with_tracks):
     for a, b in zip(
-        with_tracks["supcon"].embedded(blobs_with_tracks(2, no_tracks=True)),
+        with_tracks["supcon"].iter(blobs_with_tracks(2, no_tracks=True)),
         with_tracks["supcon"].predict([permuted(e)[1] for e in blobs_with_tracks(2)]),
         strict=True,
     ):
@@ -712,7 +779,7 @@ def test_order_of_hits_does_not_matter_with_tracks(with_tracks):
     hits = (a[order] for a in (event.position, event.energy, event.layer, event.particle_id))
     other = Event(*hits, tracks=event.tracks, particles=event.particles)
     for model in with_tracks.values():
-        a, b = model.embedded([event, other])
+        a, b = model.iter([event, other])
         np.testing.assert_array_equal(a.z_hits[order], b.z_hits)
         np.testing.assert_array_equal(a.z_tracks, b.z_tracks)
         both = (np.concatenate([x, y]) for x, y in ((a.labels[order], a.track_labels), (b.labels, b.track_labels)))
@@ -723,36 +790,22 @@ def test_a_model_without_tracks_does_not_look_at_them(trained):
     for model in trained.values():
         a, b = (model.predict(blobs_with_tracks(2, no_tracks=left_out)) for left_out in (False, True))
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-        for call in (model.transform_tracks, model.predict_tracks, model.embedded):
+        for call in (model.transform_tracks, model.predict_tracks):
             with pytest.raises(ValueError, match="tracks is False: this model knows hits alone"):
                 call(blobs_with_tracks(1))
 
 
-def test_no_reassignment_with_tracks(with_tracks):
-    message = "reassign is 1, expected 0 with tracks=True"
-    with pytest.raises(ValueError, match=message):
-        MetricClusterer(tracks=True, reassign=1).fit(blobs_with_tracks(2))
-    model = clone(with_tracks["supcon"]).set_params(reassign=1)
-    model.network_ = with_tracks["supcon"].network_
-    with pytest.raises(ValueError, match=message):
-        model.predict(blobs_with_tracks(1))
+def test_no_refinement_with_tracks():
+    with pytest.raises(ValueError, match="refine is 1, expected 0 with tracks=True"):
+        MetricClusterer(tracks=True, refine=1).fit(blobs_with_tracks(2))
 
 
 def test_tuning_with_tracks_scores_hits(with_tracks):
     events = blobs_with_tracks(4, seed=6)
-    model = clone(with_tracks["supcon"])
-    model.network_ = with_tracks["supcon"].network_
+    model = copy.deepcopy(with_tracks["supcon"])
     (result,) = model.tune(events, readouts=["clue"], grid={"link_distance": [0.2, 0.5]}).values()
     for row in result.table:
         model.thresholds_ = {"clue": {"link_distance": row["link_distance"]}}
         m = reconstruction_metrics(events, model.set_params(readout="clue").predict(events))
         for name in ("efficiency", "purity", "ratio"):
             assert row[name] == pytest.approx(m[name], nan_ok=True)
-
-
-def test_models_from_before_there_were_tracks_load(trained, tmp_path):
-    trained["supcon"].save(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    del config["parameters"]["tracks"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert not MetricClusterer.load(tmp_path).tracks

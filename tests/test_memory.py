@@ -8,11 +8,11 @@ import pytest
 LIMIT_KB = 2_000_000
 
 TRAIN = """
-from cmlflow import MetricClusterer
-MetricClusterer(head=head, scaling="hgcal", max_epochs=1, batch_size=1).fit([event])
+from cmlflow import MetricClusterer, NetworkConfig
+MetricClusterer(head=head, network=NetworkConfig(scaling="hgcal"), max_epochs=1, batch_size=1).fit([event])
 """
 PREDICT = """
-from cmlflow import MetricClusterer
+from cmlflow import MetricClusterer, NetworkConfig
 labels = MetricClusterer.load("compact-em-supcon").set_params(readout=readout).predict([event])[0]
 assert labels.shape == (event.n_hits,) and labels.max() > 10
 """

@@ -102,7 +102,7 @@ def test_files_samples_metrics_and_displays_work_without_torch(tmp_path):
     code = f"""
 import sys
 sys.modules["torch"] = None  # any import of it fails
-import cmlflow, cmlflow.plots, cmlflow.recipes
+import cmlflow, cmlflow.plots
 from cmlflow.metrics import association_scores, embedding_metrics
 events = cmlflow.simulate("compact-em", 2, seed=1, n_particles=2)
 cmlflow.write(events, {str(tmp_path / "a.parquet")!r})

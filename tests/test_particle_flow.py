@@ -7,6 +7,8 @@ import cmlflow
 from cmlflow import MetricClusterer, ParticleFlow
 from cmlflow.association import Associator
 from cmlflow.event import Event
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.training import TrainingConfig
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,8 @@ def events():
 
 @pytest.fixture(scope="module")
 def flow(events):
-    clusterer = MetricClusterer(tracks=True, readout="ward", k=8, max_epochs=1, batch_size=8).fit(events[:16])
+    clusterer = MetricClusterer(tracks=True, readout="ward", network=NetworkConfig(k=8), max_epochs=1, batch_size=8)
+    clusterer.fit(events[:16])
     return ParticleFlow(clusterer, Associator(least=0.1)).fit(events)
 
 
@@ -69,7 +72,8 @@ def test_before_fit_and_without_tracks(flow, events, tmp_path):
 
 @pytest.mark.parametrize("balance", [0.0, 2.0])
 def test_sums_are_in_the_loss_where_they_are_asked_for(balance):
-    model = cmlflow.MetricClusterer(tracks=True, k=8, max_epochs=1, batch_size=4, balance=balance)
+    settings = {"network": NetworkConfig(k=8), "training": TrainingConfig(balance=balance)}
+    model = cmlflow.MetricClusterer(tracks=True, max_epochs=1, batch_size=4, **settings)
     (record,) = model.fit(cmlflow.simulate("pi-gun-5-10", 4, seed=1)).history_.records
     assert ("loss_balance" in record) == (balance > 0)
     assert record["loss_origin"] > 0

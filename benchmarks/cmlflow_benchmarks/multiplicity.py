@@ -62,9 +62,9 @@ def multiplicity_benchmark(
             events = simulate(tests[name], n_events, seed, n_particles=p)
             embeddings, labels, energies = [], defaultdict(list), defaultdict(list)
             readouts = list(dict.fromkeys([*own, *model.thresholds_]))
-            for event, (z, found) in zip(events, model.predict_each(events, readouts), strict=True):
-                embeddings.append(z)
-                for readout, clusters in found.items():
+            for event, found in zip(events, model.iter_readouts(events, readouts), strict=True):
+                embeddings.append(found[0].z_hits)
+                for readout, clusters in zip(readouts, found, strict=True):
                     labels[readout].append(clusters.labels)
                     energies[readout].append(clusters.energies(event))
             embedding = evaluate_embeddings(events, embeddings).to_dict()

@@ -15,13 +15,13 @@ import torch
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.evaluation import evaluate, evaluate_embeddings
 from cmlflow.event import Event
+from cmlflow.methods import method
 from cmlflow.metrics.scores import EmbeddingEvaluation, Evaluation
 from cmlflow.plots.curves import score_figure
 from cmlflow.plots.embedding import embedding_figure
 from cmlflow.plots.event import display_html
 from cmlflow.plots.page import figure_html, table_html
 from cmlflow.plots.report import SCORES, Section, columns, score_table, text, write_report
-from cmlflow.recipes import READOUTS_TO_TUNE
 from cmlflow.simulation import simulate
 
 MODELS: dict[str, tuple[str | Path, ...]] = {
@@ -31,8 +31,6 @@ MODELS: dict[str, tuple[str | Path, ...]] = {
 """Test samples and the models that are run on each."""
 
 SAMPLES = {"compact-em-test": "Electrons", "compact-had-test": "Charged pions"}
-HEADS = {"supcon": "SupCon", "oc": "OC", "margin": "Margin", "prototype": "Prototype"}
-HEADS |= {"slopes": "Slopes", "axes": "Axes"}
 SHOWN = (2, 1)  # events of each sample in the 3-D display, of the first and of every further number of particles
 EMBEDDING_FIGURES = ("recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter", "margin")
 
@@ -155,8 +153,7 @@ def _cluster(
         out.events += events
         for model in clusterers:
             start = time.perf_counter()
-            readouts = READOUTS_TO_TUNE[model.head]
-            head = HEADS[model.head]
+            readouts, head = method(model.head).readouts, method(model.head).title
             embeddings, labels = model.predict_all(events, readouts)
             out.embeddings.setdefault(head, []).extend(embeddings)
             for readout in readouts:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +94,24 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from cmlflow.methods import METHODS
     from cmlflow.recipes import RECIPES, recipe
     from cmlflow.recipes.running import run_recipe
+    from cmlflow.training import TrainingConfig
     from cmlflow.training.parallel import is_first
 
     _folder(options.output)
-    names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device", "precision")
+    names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.source in RECIPES:
         for name in ("validation", "tuning", "head"):
             if getattr(options, name):
                 raise ValueError(f"--{name} goes with a file of events; the recipe {options.source} has its own")
         chosen = recipe(options.source)
+        if options.precision is not None:
+            changes["training"] = replace(
+                chosen.parameters.get("training", TrainingConfig()), precision=options.precision
+            )
         run_recipe(
             chosen, options.output, library=options.library, verbose=sys.stderr.isatty(),
             tensorboard=options.tensorboard, **changes,
@@ -116,7 +123,9 @@ def _train(options: argparse.Namespace) -> None:
         from cmlflow.io import read
 
         head = options.head or "supcon"
-        readout = "condensation" if head in ("oc", "axes") else "density"
+        readout = METHODS[head].readouts[0]
+        if options.precision is not None:
+            changes["training"] = TrainingConfig(precision=options.precision)
         model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)
         held_out, auxiliary = (None if f is None else read(f) for f in (options.validation, options.tuning))
         model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
@@ -271,7 +280,7 @@ def _predictions(name: str, events: Any, readout: str | None = None, **changes: 
         return None, ParticleFlow.load(name, **changes).predict_iter(events)
     from cmlflow.clusterer import MetricClusterer
 
-    return MetricClusterer.load(name, **changes).clusters(events), None
+    return MetricClusterer.load(name, **changes).iter(events), None
 
 
 def _parser() -> argparse.ArgumentParser:

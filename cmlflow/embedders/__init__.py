@@ -1,1 +1,8 @@
-"""Embedders: from events to embeddings of their points."""
+"""Embedders: from events to embeddings of their points; `Embedder` says what each offers."""
+
+from cmlflow.embedders.axes import AxisEmbedder
+from cmlflow.embedders.base import Embedder, Score
+from cmlflow.embedders.network import NetworkEmbedder
+from cmlflow.embedders.slopes import SlopesEmbedder
+
+__all__ = ["AxisEmbedder", "Embedder", "NetworkEmbedder", "Score", "SlopesEmbedder"]

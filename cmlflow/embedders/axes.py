@@ -1,16 +1,9 @@
-"""Axes of showers: lines from the origin along which a particle came in, the seeds of its shower.
-
-A charged pion is a thin track before it becomes a shower, and an electron has a dense core; either lies within a cell
-or two of the line from the origin along which the particle flew. For the line through every hit, `AxisFinder` counts
-what lies around it, ring by ring and depth by depth, and a small network says from that whether it is the axis of a
-shower. It takes the place of the condensation strength of object condensation, with the slopes as coordinates, so that
-OC inference finds the showers. For particles from the origin and layers across the z axis, on one side of the origin.
-"""
+"""Axes of showers as the embedding: slopes of every hit, and how likely its line from the origin is an axis."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,129 +11,75 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
+from cmlflow.embedders.base import Score
 from cmlflow.event import Event
-from cmlflow.graphs.compiling import compiled
-from cmlflow.nets.backbones.scaling import REFERENCE_Z, mean_and_spread, slopes
-from cmlflow.nets.heads.offset import SLOPE_UNIT
+from cmlflow.nets.axes import DEPTHS, RINGS, AxisFinder, projected
+from cmlflow.nets.device import usable_device
+from cmlflow.nets.scorer import minimise
+from cmlflow.prediction import Embedding
+from cmlflow.sampling import collate_points, event_points
 
 Array = np.ndarray[Any, Any]
 
-RINGS = (0.8, 1.6, 3.0, 6.0)  # outer radii around a line [cm], projected to z = 350 cm
-DEPTHS = np.array([0.08, 0.16, 0.3, 0.42, 0.58, 0.72, 1.0])  # ends of ranges of layers, narrow where tracks are
-N_DEPTHS = len(DEPTHS)
-N_COUNTED = 2  # inner rings in which layers with hits are counted
-N_FEATURES = (len(RINGS) + N_COUNTED) * N_DEPTHS
-ON_AXIS = 1.0  # distance up to which a line is taken for the axis in training [cm]
+ON_AXIS = 1.0  # distance up to which a line counts as the axis in training [cm]
+MOST_EVENTS = 500  # the first ones of the training sample that are used
 
 
-def projected(x: Tensor) -> Array:
-    """x and y of points (N, F), projected along lines to the origin to z = 350 cm: shape (N, 2) [cm], float64."""
-    return np.ascontiguousarray((slopes(x.cpu().double()) * REFERENCE_Z).numpy())
+class AxisEmbedder:
+    """Slopes as coordinates, and a beta learned from what lies around the line to the origin, see `AxisFinder`.
 
-
-class AxisFinder(nn.Module):
-    """Slopes of every hit as coordinates, and how likely the line from the origin through it is the axis of a shower.
-
-    Stands where others have a network: ``finder(x, ptr=None) -> {"coordinates", "beta"}``.
+    Trained on the first 500 events; there is no graph network.
 
     Parameters
     ----------
-    width : int, default=64
-        Of the hidden layers.
-
-    Attributes
-    ----------
-    ends : Tensor of shape (7,)
-        Last layer of every range of depth, from the training sample.
+    random_state : int, default=0
+        Seed of initial weights and of the choice of hits.
+    device : str, default="cpu"
     """
 
-    mean: Tensor
-    scale: Tensor
-    ends: Tensor
+    on_sphere = False
+    takes_tracks = False
 
-    def __init__(self, width: int = 64) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(N_FEATURES))
-        self.register_buffer("scale", torch.ones(N_FEATURES))
-        self.register_buffer("ends", torch.arange(N_DEPTHS, dtype=torch.float32))
-        self.score = nn.Sequential(
-            nn.Linear(N_FEATURES, width), nn.ELU(), nn.Linear(width, width // 2), nn.ELU(), nn.Linear(width // 2, 1)
-        )
+    def __init__(self, *, random_state: int = 0, device: str = "cpu") -> None:
+        self.random_state, self.device = random_state, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random_state)
+            self.finder = AxisFinder()
 
-    def forward(self, x: Tensor, ptr: Tensor | None = None) -> dict[str, Tensor]:
-        """Points of shape (N, 5), events limited by `ptr`, to ``coordinates`` (N, 2) and ``beta`` (N,) in (0, 1)."""
-        bounds = [0, len(x)] if ptr is None else ptr.tolist()
-        features = [self.features(x[a:b]) for a, b in itertools.pairwise(bounds)]
-        beta = torch.sigmoid(self.logits(torch.cat([torch.zeros(0, N_FEATURES), *features]).to(x.device)))
-        return {"coordinates": slopes(x) / SLOPE_UNIT, "beta": beta}
+    def fit(
+        self,
+        events: Sequence[Event],
+        validation: Sequence[Event] | None = None,
+        *,
+        folder: str | Path | None = None,
+        score: Score | None = None,
+        progress: bool = False,
+        tensorboard: bool = False,
+    ) -> None:
+        """See `Embedder.fit`; takes minutes, and leaves no checkpoint."""
+        some = [events[i] for i in range(min(MOST_EVENTS, len(events)))]
+        fit_axis_finder(self.finder, some, seed=self.random_state, progress=progress)
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Features of lines (N, 42) to scores (N,)."""
-        out: Tensor = self.score((features - self.mean) / self.scale)
-        return out[:, 0]
+    def embed(self, events: Iterable[Event]) -> Iterator[Embedding]:
+        """See `Embedder.embed`."""
+        device = usable_device(self.device)
+        self.finder.to(device).eval()
+        for event in events:
+            points = event_points(event)
+            batch = collate_points([points]).to(device)
+            with torch.inference_mode():
+                out = self.finder(batch.x, batch.ptr)
+            z, beta = (out[name].float().cpu().numpy() for name in ("coordinates", "beta"))
+            yield Embedding(points, z, self.on_sphere, beta)
 
-    def depths(self, x: Tensor) -> Array:
-        """Range of depth, 0..6, of each of the points (N, 5)."""
-        return np.minimum(np.searchsorted(self.ends.cpu().numpy(), x[:, 4].cpu().numpy()), N_DEPTHS - 1)
+    def state(self) -> dict[str, Tensor]:
+        """See `Embedder.state`."""
+        return self.finder.state_dict()
 
-    def features(self, x: Tensor, at: Array | None = None) -> Tensor:
-        """What lies around lines from the origin in one event.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, 5)
-            x, y, z [cm], energy, layer.
-        at : ndarray of shape (M, 2) [cm], optional
-            Where the lines pass at z = 350 cm; by default those through the hits.
-
-        Returns
-        -------
-        Tensor of shape (M, 42), float32
-            log(1 + energy) by ring and depth, then the number of layers with a hit within the first, and the second
-            radius, by depth.
-        """
-        p = projected(x)
-        layers, layer = np.unique(x[:, 4].cpu().numpy(), return_inverse=True)
-        order = np.lexsort((x[:, 3].cpu().numpy(), layer, p[:, 1], p[:, 0]))  # sums do not depend on the order of hits
-        energy, count = _around(
-            p[order], x[:, 3].double().cpu().numpy()[order], layer[order], self.depths(x)[order], len(layers),
-            p if at is None else np.ascontiguousarray(at, np.float64), np.square(RINGS),
-        )  # fmt: skip
-        columns = np.concatenate([np.log1p(energy), count], 1)
-        return torch.from_numpy(columns.reshape(len(columns), N_FEATURES).astype(np.float32))
-
-
-@compiled()
-def _around(
-    p: Array, energy: Array, layer: Array, depth: Array, n_layers: int, at: Array, squared: Array
-) -> tuple[Array, Array]:
-    """Energy by ring and depth, and layers with hits by inner radius and depth, around every line.
-
-    Hits `p` rise in x, so only those within the outer radius in x are looked at.
-    """
-    n_rings = len(squared)
-    total = np.zeros((len(at), n_rings, N_DEPTHS))
-    count = np.zeros((len(at), N_COUNTED, N_DEPTHS))
-    seen = np.full((N_COUNTED, n_layers), -1)  # the last line that counted the layer
-    reach = np.sqrt(squared[-1])
-    first = np.searchsorted(p[:, 0], at[:, 0] - reach)
-    for i in range(len(at)):
-        j = first[i]
-        while j < len(p) and p[j, 0] <= at[i, 0] + reach:
-            away = (p[j, 0] - at[i, 0]) ** 2 + (p[j, 1] - at[i, 1]) ** 2
-            ring = 0
-            while ring < n_rings and away > squared[ring]:
-                ring += 1
-            if ring < n_rings:
-                total[i, ring, depth[j]] += energy[j]
-            for r in range(ring, N_COUNTED):
-                if seen[r, layer[j]] != i:
-                    seen[r, layer[j]] = i
-                    count[i, r, depth[j]] += 1
-            j += 1
-    return total, count
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See `Embedder.load_state`."""
+        self.finder.load_state_dict(state)
 
 
 def true_axes(event: Event) -> tuple[Array, Array]:
@@ -207,15 +146,11 @@ def fit_axis_finder(
     features = torch.cat([finder.features(x) for x in inputs])
     distance = [cKDTree(true_axes(e)[1]).query(projected(x))[0] for e, x in zip(known, inputs, strict=True)]
     on_axis = torch.from_numpy(np.concatenate(distance) < ON_AXIS).float()
-    for own, value in zip((finder.mean, finder.scale), mean_and_spread(features), strict=True):
-        own.copy_(value)
-    optimizer = torch.optim.Adam(finder.score.parameters(), lr=learning_rate)
+    finder.standardise(features)
     rng = np.random.default_rng(seed)
-    for step in tqdm(range(n_steps), "axes", disable=not progress, dynamic_ncols=True):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1 - step / n_steps)
+
+    def loss() -> Tensor:
         chosen = torch.from_numpy(rng.integers(len(features), size=min(hits_per_step, len(features))))
-        loss = functional.binary_cross_entropy_with_logits(finder.logits(features[chosen]), on_axis[chosen])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        return functional.binary_cross_entropy_with_logits(finder.logits(features[chosen]), on_axis[chosen])
+
+    minimise(finder.score, loss, n_steps, learning_rate, "axes", progress)

@@ -29,10 +29,7 @@ class Loss(Protocol):
     ) -> dict[str, Tensor]: ...
 
 
-LOSSES = {"supcon": SupCon, "oc": Condensation, "margin": Margin, "prototype": Prototype}
-
 __all__ = [
-    "LOSSES",
     "Condensation",
     "Loss",
     "Margin",

@@ -1,5 +1,5 @@
 """Complete configurations as functions (`recipe`), and running them."""
 
-from cmlflow.recipes.recipe import READOUTS_TO_TUNE, RECIPES, Recipe, recipe
+from cmlflow.recipes.recipe import RECIPES, Recipe, recipe
 
-__all__ = ["READOUTS_TO_TUNE", "RECIPES", "Recipe", "recipe"]
+__all__ = ["RECIPES", "Recipe", "recipe"]

@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-READOUTS_TO_TUNE = {
-    "supcon": ("density", "clue", "ward", "hdbscan"),
-    "oc": ("condensation", "density", "clue", "ward", "hdbscan"),
-    "prototype": ("clue", "density", "hdbscan"),
-    "slopes": ("clue", "density", "hdbscan"),
-    "axes": ("condensation", "clue", "density", "hdbscan"),
-}
+from cmlflow.methods import METHODS
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.refiners import Stages
+from cmlflow.training import TrainingConfig
+
 GRIDS: dict[str, dict[str, Sequence[float]]] = {  # lengths of the prototype embedding, densities in MIP
     "clue": {
         "density_radius": (0.05, 0.1, 0.2, 0.4),
@@ -103,15 +101,14 @@ def compact(kind: str, head: str) -> Recipe:
         n_tuning=200,
         parameters={
             "head": head,
-            "readout": READOUTS_TO_TUNE[head][0],
-            "scaling": "hgcal",
+            "readout": METHODS[head].readouts[0],
             "max_epochs": 20,
             "batch_size": 4,
             "learning_rate": 2e-3,
-            "schedule": "cosine",
-            "gradient_clip": 1.0,
+            "network": NetworkConfig(scaling="hgcal"),
+            "training": TrainingConfig(schedule="cosine", gradient_clip=1.0),
         },
-        readouts=READOUTS_TO_TUNE[head],
+        readouts=METHODS[head].readouts,
     )
 
 
@@ -127,15 +124,15 @@ def best(kind: str) -> Recipe:
     -----
     `slopes` is its control, with the same coordinates and nothing learned to read them.
     """
-    parameters = {"head": "axes", "readout": "condensation", "dim": 2, "reassign": 3}
+    refine = Stages(3) if kind == "em" else Stages(3, min_share=0.4)
     return Recipe(
         name=f"compact-{kind}-best",
         sample=f"compact-{kind}",
         n_events=500,
         n_validation=60,
         n_tuning=100,
-        parameters=parameters if kind == "em" else parameters | {"min_share": 0.4},
-        readouts=READOUTS_TO_TUNE["axes"],
+        parameters={"head": "axes", "readout": "condensation", "refine": refine},
+        readouts=METHODS["axes"].readouts,
         train_particles=None if kind == "em" else (2, 12),
         tuning_particles=(2, 15),
         grids=AXES_GRIDS,
@@ -145,10 +142,10 @@ def best(kind: str) -> Recipe:
 def slopes(kind: str) -> Recipe:
     """The control of `best`: slopes x/z, y/z read by CLUE and tuned in the same way, without a network.
 
-    With a shower profile that gives hits anew for electrons; without anything learned otherwise.
+    With a shower profile that reassigns hits for electrons; without anything learned otherwise.
     """
-    parameters = {"head": "slopes", "readout": "clue", "dim": 2, "reassign": 1 if kind == "em" else 0}
-    name, readouts = f"compact-{kind}-slopes", READOUTS_TO_TUNE["slopes"]
+    parameters = {"head": "slopes", "readout": "clue", "refine": 1 if kind == "em" else 0}
+    name, readouts = f"compact-{kind}-slopes", METHODS["slopes"].readouts
     return replace(best(kind), name=name, parameters=parameters, readouts=readouts, train_particles=None, grids=GRIDS)
 
 
@@ -159,8 +156,8 @@ def control(kind: str, name: str) -> Recipe:
     along lines to the origin. ``"oclong"``: OC, 60 epochs in place of 20.
     """
     changes: dict[str, dict[str, Any]] = {
-        "raw": {"scaling": "raw"},
-        "projective": {"scaling": "projective"},
+        "raw": {"network": NetworkConfig(scaling="raw")},
+        "projective": {"network": NetworkConfig(scaling="projective")},
         "oclong": {"max_epochs": 60},
     }
     base = compact(kind, "oc" if name == "oclong" else "supcon")
@@ -180,14 +177,14 @@ def paper(kind: str, head: str) -> Recipe:
         n_tuning=1_000,
         parameters={
             "head": head,
-            "readout": READOUTS_TO_TUNE[head][0],
-            "scaling": "raw",
+            "readout": METHODS[head].readouts[0],
             "max_epochs": 100,
             "batch_size": 16,
             "learning_rate": 3e-4,
-            "patience": 15,
+            "network": NetworkConfig(scaling="raw"),
+            "training": TrainingConfig(patience=15),
         },
-        readouts=READOUTS_TO_TUNE[head],
+        readouts=METHODS[head].readouts,
     )
 
 
@@ -222,7 +219,8 @@ def pi_gun(head: str) -> Recipe:
     of the neutral energy, and so it is in the loss; and the tuning sample is larger, as its calibration leaves a bias.
     """
     base = _flow("pi-guns", head, n_events=1000, max_epochs=60)
-    return replace(base, name=f"pi-gun-{head}", n_tuning=1000, parameters=base.parameters | {"balance": 2.0})
+    training = replace(base.parameters["training"], balance=2.0)
+    return replace(base, name=f"pi-gun-{head}", n_tuning=1000, parameters=base.parameters | {"training": training})
 
 
 def _flow(sample: str, head: str, n_events: int, max_epochs: int) -> Recipe:
@@ -241,15 +239,11 @@ def _flow(sample: str, head: str, n_events: int, max_epochs: int) -> Recipe:
             "head": head,
             "readout": FLOW_READOUTS[head][0],
             "tracks": True,
-            "k": 16,
-            "dropout": 0.01,
-            "scaling": "standard",
             "max_epochs": max_epochs,
             "batch_size": 16,
             "learning_rate": 2e-3,
-            "schedule": "cosine",
-            "warmup_steps": 50,
-            "gradient_clip": 1.0,
+            "network": NetworkConfig(k=16, dropout=0.01),
+            "training": TrainingConfig(schedule="cosine", warmup_steps=50, gradient_clip=1.0),
         },
         readouts=FLOW_READOUTS[head],
         association={"vertex": "tracks"} if sample == "pi-guns" else {},
@@ -267,13 +261,13 @@ def smoke(head: str = "supcon") -> Recipe:
         n_tuning=6,
         parameters={
             "head": head,
-            "readout": READOUTS_TO_TUNE[head][0],
-            "scaling": "hgcal",
+            "readout": METHODS[head].readouts[0],
             "max_epochs": 3,
             "batch_size": 4,
             "learning_rate": 2e-3,
+            "network": NetworkConfig(scaling="hgcal"),
         },
-        readouts=READOUTS_TO_TUNE[head][:1],
+        readouts=METHODS[head].readouts[:1],
     )
 
 

@@ -1,1 +1,7 @@
-"""Refiners: from the clusters of a readout to better ones, and to shares of hits."""
+"""Refiners: from the clusters of a readout to better ones, and to shares of hits; `Refiner` says what each offers."""
+
+from cmlflow.refiners.base import Refiner
+from cmlflow.refiners.profile import Profile
+from cmlflow.refiners.stages import Stages
+
+__all__ = ["Profile", "Refiner", "Stages"]

@@ -1,4 +1,4 @@
-"""Second look at every hit once the clusters are known: which of the clusters nearby is it most likely part of?
+"""Hits reassigned to the most likely of the clusters nearby, by a learned shower profile.
 
 A density readout finds how many showers there are and where. What a hit in the overlap of two halos belongs to depends
 on the energies, depths and axes of both showers, which are known only then. A small network scores pairs of a hit and
@@ -8,15 +8,18 @@ a cluster; it is trained on true clusters, in a minute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from cmlflow.embedders import Embedder
 from cmlflow.event import Event
-from cmlflow.nets.backbones.scaling import REFERENCE_Z, mean_and_spread, slopes
+from cmlflow.nets.backbones.scaling import REFERENCE_Z, slopes
+from cmlflow.nets.scorer import Standardise, minimise, mlp
+from cmlflow.prediction import Embedding, Prediction
 
 CANDIDATES = 6  # clusters a hit may go to: the nearest ones, seen from the origin
 N_FEATURES = 9
@@ -102,24 +105,68 @@ def pair_features(x: Tensor, z: Tensor, clusters: Summary) -> tuple[Tensor, Tens
     return torch.stack(columns, 2), near
 
 
-class ShowerProfile(nn.Module):
+class ShowerProfile(Standardise):
     """Scores pairs of a hit and a cluster: a learned shower profile, two hidden layers of `width`."""
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(N_FEATURES))
-        self.register_buffer("scale", torch.ones(N_FEATURES))
-        self.score = nn.Sequential(
-            nn.Linear(N_FEATURES, width), nn.ELU(), nn.Linear(width, width), nn.ELU(), nn.Linear(width, 1)
-        )
+        super().__init__(N_FEATURES)
+        self.score = mlp(N_FEATURES, width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, 9) to scores (N, K); their softmax over K is the probability of each cluster."""
-        out: Tensor = self.score((features - self.mean) / self.scale)
+        out: Tensor = self.score(self.scaled(features))
         return out[..., 0]
+
+
+@dataclass
+class Profile:
+    """Reassign hits with a shower profile; fitted on the first 120 training events. A `Refiner`.
+
+    Parameters
+    ----------
+    passes : int, default=1
+        How many times the hits are reassigned.
+    """
+
+    passes: int = 1
+    profile: ShowerProfile | None = field(default=None, repr=False, compare=False)
+    most_events = 120
+    shares_hits = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.passes, int) or self.passes < 1:
+            raise ValueError(f"passes is {self.passes}, expected 1 or more")
+
+    def fit(
+        self,
+        events: Sequence[Event],
+        embeddings: Sequence[Embedding],
+        embedder: Embedder,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        """See `Refiner.fit`."""
+        self.profile = fit_profile(events, [z.hits for z in embeddings], seed=seed)
+
+    def refine(self, event: Event, embedding: Embedding, prediction: Prediction, embedder: Embedder) -> Prediction:
+        """See `Refiner.refine`."""
+        if self.profile is None:
+            raise ValueError("the shower profile is not fitted")
+        labels = prediction.labels
+        for _ in range(self.passes):
+            labels = reassign(self.profile, event, embedding.z, labels)
+        return replace(prediction, labels=labels)
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Refiner.state`."""
+        return {} if self.profile is None else self.profile.state_dict()
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See `Refiner.load_state`."""
+        with torch.random.fork_rng(devices=[]):
+            self.profile = ShowerProfile()
+        self.profile.load_state_dict(state)
 
 
 def fit_profile(
@@ -155,29 +202,25 @@ def fit_profile(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         profile = ShowerProfile()
-    for own, value in zip(
-        (profile.mean, profile.scale), mean_and_spread(*(f.flatten(0, 1) for f, _, _ in data)), strict=True
-    ):
-        own.copy_(value)
-    optimizer = torch.optim.Adam(profile.parameters(), lr=learning_rate)
+    profile.standardise(*(f.flatten(0, 1) for f, _, _ in data))
     rng = np.random.default_rng(seed)
-    for step in range(n_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1 - step / n_steps)
-        loss = torch.zeros(())
-        for i in rng.choice(len(data), min(events_per_step, len(data)), replace=False):
+    n = min(events_per_step, len(data))
+
+    def loss() -> Tensor:
+        total = torch.zeros(())
+        for i in rng.choice(len(data), n, replace=False):
             features, right, w = data[int(i)]
             each = functional.cross_entropy(profile(features), right, reduction="none")
-            loss = loss + (w * each).sum() / w.sum().clamp(min=1e-9)  # all energies may be zero
-        optimizer.zero_grad(set_to_none=True)
-        (loss / min(events_per_step, len(data))).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+            total = total + (w * each).sum() / w.sum().clamp(min=1e-9)  # all energies may be zero
+        return total / n
+
+    minimise(profile, loss, n_steps, learning_rate)
     return profile
 
 
 @torch.no_grad()
 def reassign(profile: ShowerProfile, event: Event, z: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Give every hit of a cluster to the most likely cluster.
+    """Reassign every hit of a cluster to the most likely cluster.
 
     Parameters
     ----------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from cmlflow.event import Event
 from cmlflow.sampling.points import Points, event_points
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,43 @@ def pack(sizes: Sequence[int], budget: int) -> list[list[int]]:
     >>> pack([3, 4, 9, 1], budget=7)
     [[0, 1], [2], [3]]
     """
+    return list(groups(range(len(sizes)), sizes.__getitem__, budget))
+
+
+def groups(items: Iterable[Item], size: Callable[[Item], int], budget: int, most: int = 10_000) -> Iterator[list[Item]]:
+    """Consecutive items in groups whose sizes add up to at most a budget.
+
+    Parameters
+    ----------
+    items : iterable
+        Read as far as the next group needs, so that files larger than memory can pass through.
+    size : callable
+        Size of an item, for example the number of its hits.
+    budget : int
+        Largest total size of a group; an item that exceeds it alone is a group of its own.
+    most : int
+        Largest number of items of a group.
+
+    Raises
+    ------
+    ValueError
+        A budget below 1.
+
+    Examples
+    --------
+    >>> list(groups([3, 4, 9, 1], lambda n: n, budget=7))
+    [[3, 4], [9], [1]]
+    """
     if budget < 1:
         raise ValueError(f"budget is {budget}, expected at least one hit")
-    groups: list[list[int]] = []
-    filled = budget + 1
-    for i, size in enumerate(sizes):
-        if filled + size > budget:
-            groups.append([])
-            filled = 0
-        groups[-1].append(i)
-        filled += size
-    return groups
+    waiting: list[Item] = []
+    filled = 0
+    for item in items:
+        n = size(item)
+        if waiting and (filled + n > budget or len(waiting) >= most):
+            yield waiting
+            waiting, filled = [], 0
+        waiting.append(item)
+        filled += n
+    if waiting:
+        yield waiting

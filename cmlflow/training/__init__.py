@@ -3,5 +3,6 @@
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.loop import History, train
+from cmlflow.training.tasks import ClusteringTask, Task
 
-__all__ = ["History", "TrainingConfig", "load_checkpoint", "save_checkpoint", "train"]
+__all__ = ["ClusteringTask", "History", "Task", "TrainingConfig", "load_checkpoint", "save_checkpoint", "train"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 SCHEDULES = ("step", "cosine")
 SELECTIONS = ("loss", "physics", "last")
@@ -43,7 +45,7 @@ class TrainingConfig:
         Which epoch is kept: that of the smallest validation loss; of the smallest distance from perfect efficiency,
         purity and ratio on the validation sample (the `score` of `train`); or the last one.
     balance : float, default=0
-        Weight of the loss of summed energies, `cmlflow.losses.origin.balance_loss`, in networks with an origin head.
+        Weight of the loss of summed energies, `cmlflow.losses.origin.balance_loss`, in models with tracks.
     checkpoint_steps : int, default=100
         Optimiser steps between checkpoints; one more is written at the end of each epoch.
     seed : int, default=0
@@ -69,12 +71,21 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "hits_per_batch", "step_epochs", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+            value: Any = getattr(self, name)
+            if not _is_number(value, Integral) or value < 1:
+                raise ValueError(f"{name} is {value!r}, expected 1 or more")
         for name in ("learning_rate", "step_factor", "gradient_clip"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}, expected a positive number")
+            if value is None and name == "gradient_clip":
+                continue
+            if not _is_number(value, Real) or not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value!r}, expected a positive number")
+        for name in ("patience", "balance", "warmup_steps", "seed"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value, Real):
+                raise ValueError(f"{name} is {value!r}, expected a number")
+        if not isinstance(self.augment, bool):
+            raise ValueError(f"augment is {self.augment!r}, expected True or False")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is {self.patience}, expected 1 or more epochs, or None")
         if not self.balance >= 0:
@@ -99,3 +110,7 @@ class TrainingConfig:
         if step < self.warmup_steps:
             factor *= (step + 1) / self.warmup_steps
         return self.learning_rate * factor
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -11,23 +11,22 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cmlflow.event import Event
 from cmlflow.losses import Loss
-from cmlflow.losses.origin import balance_loss, origin_loss
-from cmlflow.nets.network import usable_device
-from cmlflow.sampling import collate, grid_symmetry, n_points, pack
+from cmlflow.nets.device import usable_device
+from cmlflow.sampling.batches import groups
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.log import Log
 from cmlflow.training.parallel import Workers
 from cmlflow.training.signs import signs
+from cmlflow.training.tasks import ClusteringTask, Task
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -53,14 +52,13 @@ class History:
 
 def train(
     network: nn.Module,
-    loss: Loss,
-    events: Sequence[Event],
-    validation: Sequence[Event] | None = None,
+    task: Task | Loss,
+    items: Sequence[Any],
+    validation: Sequence[Any] | None = None,
     config: TrainingConfig | None = None,
     *,
     folder: str | Path | None = None,
     score: Callable[[nn.Module], float] | None = None,
-    tracks: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = False,
     tensorboard: bool = False,
@@ -70,13 +68,14 @@ def train(
     Parameters
     ----------
     network : torch module
-        ``network(x, ptr) -> dict of tensors``.
-    loss : Loss
-        Called once per event; the mean over the events of a step is minimised.
-    events : sequence of Event
-        Training sample. If it has a method ``set_epoch``, that is called before each epoch, so that simulated
-        samples can be fresh every time.
-    validation : sequence of Event, optional
+        ``network(x, ptr) -> dict of tensors``, or whatever the task calls it with.
+    task : Task or Loss
+        Makes batches of items and gives the loss of each; the mean over the items of a step is minimised. A bare loss
+        stands for ``ClusteringTask(loss)``: items are events of hits.
+    items : sequence
+        Training sample, for example of `Event`. If it has a method ``set_epoch``, that is called before each epoch, so
+        that simulated samples can be fresh every time.
+    validation : sequence, optional
         Decides which epoch is the best, by its mean loss. Without it, and without `score`, the last epoch is kept; so
         it is with ``select="last"`` in `config`.
     config : TrainingConfig, optional
@@ -85,8 +84,6 @@ def train(
         continues it, and ends with the same bits as a run without interruption.
     score : callable, optional
         ``score(network) -> float``, smaller is better: selects the best epoch in place of the validation loss.
-    tracks : bool, default=False
-        Whether the network takes the tracks of the events as points too, each one a point of its particle for the loss.
     device : str or torch.device, default="cpu"
     progress : bool, default=False
         Show a progress bar.
@@ -105,15 +102,16 @@ def train(
     Raises
     ------
     ValueError
-        No event to train on; a checkpoint of another configuration, loss or network in `folder`.
+        Nothing to train on; a checkpoint of another configuration, task, sample or network in `folder`.
     FloatingPointError
-        A loss that is not finite; names epoch, step and event.
+        A loss that is not finite; names epoch, step and item.
     """
     config = config or TrainingConfig()
     device = usable_device(device)
-    if not len(events):
+    if not len(items):
         raise ValueError("there is no event to train on")
-    run = _Run(network.to(device), loss, events, validation, config, score, device, tracks)
+    own = cast(Task, task) if hasattr(task, "collate") else ClusteringTask(task, balance=config.balance)
+    run = _Run(network.to(device), own, items, validation, config, score, device)
     path = None if folder is None else Path(folder)
     if path is not None:
         path.mkdir(parents=True, exist_ok=True)
@@ -154,27 +152,26 @@ class _Run:
     def __init__(
         self,
         network: nn.Module,
-        loss: Loss,
-        events: Sequence[Event],
-        validation: Sequence[Event] | None,
+        task: Task,
+        items: Sequence[Any],
+        validation: Sequence[Any] | None,
         config: TrainingConfig,
         score: Callable[[nn.Module], float] | None,
         device: torch.device,
-        tracks: bool,
     ) -> None:
-        self.network, self.loss, self.events, self.validation = network, loss, events, validation
-        self.config, self.score, self.device, self.tracks = config, score, device, tracks
+        self.network, self.task, self.items, self.validation = network, task, items, validation
+        self.config, self.score, self.device = config, score, device
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.workers = Workers(device)
-        self.steps_per_epoch = -(-len(events) // config.batch_size)
+        self.steps_per_epoch = -(-len(items) // config.batch_size)
         self.step = 0
         self.sums: dict[str, float] = {}
         self.seconds = 0.0
         self.history = History()
         self.best = _copy(network.state_dict())
         self._epoch_order: tuple[int, np.ndarray] | None = None
-        self.sample = _fingerprint(events)
+        self.sample = _fingerprint(task, items)
 
     def finished(self) -> bool:
         records, config = self.history.records, self.config
@@ -193,7 +190,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step, self.steps_per_epoch)
-        mine = [self._event(int(i), epoch) for i in chosen[self.workers.rank :: self.workers.size]]
+        mine = [self._item(int(i), epoch) for i in chosen[self.workers.rank :: self.workers.size]]
         terms = self._accumulate(mine, len(chosen), backward=True)
         self.workers.add_gradients(self.network.parameters())
         if self.config.gradient_clip is not None:
@@ -202,7 +199,7 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * len(chosen) / len(self.events)
+            self.sums[name] = self.sums.get(name, 0.0) + value * len(chosen) / len(self.items)
         self.step += 1
         self.seconds += time.perf_counter() - started
         bar.set_postfix_str(f"loss {sum(terms.values()):.4f}", refresh=False)
@@ -234,8 +231,8 @@ class _Run:
     def state(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
-            "loss": _name(self.loss),
-            "events": len(self.events),
+            "loss": repr(self.task),
+            "events": len(self.items),
             "sample": self.sample,
             "architecture": repr(self.network),
             "network": self.network.state_dict(),
@@ -273,56 +270,46 @@ class _Run:
 
     def _order(self, epoch: int) -> np.ndarray:
         if self._epoch_order is None or self._epoch_order[0] != epoch:
-            if hasattr(self.events, "set_epoch"):
-                self.events.set_epoch(epoch)
+            if hasattr(self.items, "set_epoch"):
+                self.items.set_epoch(epoch)
             rng = np.random.default_rng([self.config.seed, 0, epoch])
-            self._epoch_order = epoch, rng.permutation(len(self.events))
+            self._epoch_order = epoch, rng.permutation(len(self.items))
         return self._epoch_order[1]
 
-    def _event(self, i: int, epoch: int) -> Event:
-        event = self.events[i]
+    def _item(self, i: int, epoch: int) -> Any:
+        item = self.items[i]
         if self.config.augment:
-            rng = np.random.default_rng([self.config.seed, 1, epoch, i])
-            event = grid_symmetry(event, int(rng.integers(8)))
-        return event
+            item = self.task.augment(item, np.random.default_rng([self.config.seed, 1, epoch, i]))
+        return item
 
-    def _accumulate(self, events: Sequence[Event], n_events: int, *, backward: bool) -> dict[str, float]:
-        """Mean terms over `n_events`, of which these are a part, added over the processes; gradients if asked."""
+    def _accumulate(self, items: Sequence[Any], n_items: int, *, backward: bool) -> dict[str, float]:
+        """Mean terms over `n_items`, of which these are a part, added over the processes; gradients if asked."""
         terms: dict[str, Tensor] = {}
-        for group in pack([n_points(e, self.tracks) for e in events], self.config.hits_per_batch):
-            part = self._losses([events[i] for i in group])
-            total = torch.stack(list(part.values())).sum() / n_events
+        for group in groups(items, self.task.size, self.config.hits_per_batch):
+            part = self._losses(group)
+            total = torch.stack(list(part.values())).sum() / n_items
             if backward:
                 self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             for name, value in part.items():
                 terms[name] = terms.get(name, 0.0) + value.detach().double()
         summed = self.workers.add_terms({name: float(value) for name, value in terms.items()})
-        return {name: value / n_events for name, value in summed.items()}
+        return {name: value / n_items for name, value in summed.items()}
 
-    def _losses(self, events: Sequence[Event]) -> dict[str, Tensor]:
-        """Sums of the loss terms over the events of one pass through the network."""
-        batch = collate(events, self.tracks).to(self.device)
+    def _losses(self, items: Sequence[Any]) -> dict[str, Tensor]:
+        """Sums of the loss terms over the items of one pass through the network."""
+        batch = self.task.collate(items).to(self.device)
         low = self.config.precision != "float32"
         kind = getattr(torch, self.config.precision)
         with torch.autocast(self.device.type, dtype=kind) if low else nullcontext():
-            output = self.network(batch.x, batch.ptr)
+            outputs = self.task.outputs(self.network, batch)
         sums: dict[str, Tensor] = {}
-        limits = batch.ptr.tolist()
-        for event, a, b in zip(events, limits, limits[1:], strict=False):
-            one = {name: value[a:b].float() for name, value in output.items()}
-            terms = self.loss(one, batch.particle_id[a:b], batch.weight[a:b])
-            if "origin" in one:
-                given = one["origin"], batch.origin[a:b], batch.weight[a:b]
-                terms = terms | {"origin": origin_loss(*given)}
-                if self.config.balance:
-                    terms["balance"] = self.config.balance * balance_loss(*given)
+        for item, terms in zip(items, self.task.losses(outputs, batch), strict=True):
             for name, value in terms.items():
                 if not bool(torch.isfinite(value)):
                     epoch = self.step // self.steps_per_epoch + 1
-                    which = event.title
                     raise FloatingPointError(
-                        f"loss {name} is {value.item()} in epoch {epoch}, step {self.step}, for {which} "
-                        f"({event.n_hits} hits); a smaller learning_rate or gradient_clip=1 usually helps"
+                        f"loss {name} is {value.item()} in epoch {epoch}, step {self.step}, for "
+                        f"{self.task.title(item)}; a smaller learning_rate or gradient_clip=1 usually helps"
                     )
                 sums[name] = sums.get(name, 0.0) + value
         return sums
@@ -331,38 +318,19 @@ class _Run:
     def _validation_loss(self) -> float:
         assert self.validation is not None
         self.network.eval()
-        n, budget = len(self.validation), self.config.hits_per_batch
-        total, waiting, points = 0.0, list[Event](), 0
-        workers = self.workers
-        for i in range(workers.rank, n, workers.size):
-            event = self.validation[i]
-            size = n_points(event, self.tracks)
-            if waiting and points + size > budget:
-                total += sum(float(v) for v in self._losses(waiting).values())
-                waiting, points = [], 0
-            waiting.append(event)
-            points += size
-        if waiting:
-            total += sum(float(v) for v in self._losses(waiting).values())
+        workers, n = self.workers, len(self.validation)
+        mine = (self.validation[i] for i in range(workers.rank, n, workers.size))
+        total = 0.0
+        for group in groups(mine, self.task.size, self.config.hits_per_batch):
+            total += sum(float(v) for v in self._losses(group).values())
         return float(workers.add(torch.tensor(total, dtype=torch.float64, device=self.device))) / n
 
 
-def _name(loss: Loss) -> str:
-    """Tells losses apart, the same in every process."""
-    text = repr(loss)
-    return type(loss).__name__ if " at 0x" in text else text
-
-
-def _fingerprint(events: Sequence[Event]) -> str:
-    """Tells training samples apart, by where the hits of the first and the last event are, and whose they are."""
-    if hasattr(events, "set_epoch"):
-        events.set_epoch(0)
-    digest = hashlib.sha256()
-    for event in (events[0], events[len(events) - 1]):
-        where = np.rint(event.position * 10).astype(np.int64)  # [mm]: what other machines round in the same way
-        for values in (where, event.layer, event.particle_id):
-            digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()[:12]
+def _fingerprint(task: Task, items: Sequence[Any]) -> str:
+    """Tells training samples apart, by their first and last item."""
+    if hasattr(items, "set_epoch"):
+        items.set_epoch(0)
+    return hashlib.sha256(task.digest(items[0]) + task.digest(items[len(items) - 1])).hexdigest()[:12]
 
 
 def _first_difference(old: str, new: str) -> str:

@@ -15,6 +15,7 @@ import cmlflow
 from cmlflow.association import Associator
 from cmlflow.cli import main
 from cmlflow.io import read_candidates, read_labels
+from cmlflow.nets.network import NetworkConfig
 
 COMMANDS = ["demo", "simulate", "train", "tune", "cluster", "evaluate", "benchmark", "show"]
 
@@ -269,6 +270,7 @@ def test_interrupt_ends_with_130_and_leaves_nothing(tmp_path):
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
 from cmlflow.association import Associator
+from cmlflow.nets.network import NetworkConfig
 from cmlflow.cli import main
 sys.exit(main({arguments}))
 """
@@ -298,7 +300,8 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
 def flow(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flow") / "rho"
     events = list(cmlflow.simulate("rho", 30, seed=3))
-    model = cmlflow.MetricClusterer(tracks=True, readout="ward", k=8, max_epochs=1, batch_size=8).fit(events[:8])
+    settings = {"network": NetworkConfig(k=8), "max_epochs": 1, "batch_size": 8}
+    model = cmlflow.MetricClusterer(tracks=True, readout="ward", **settings).fit(events[:8])
     cmlflow.ParticleFlow(model, Associator(least=0.1)).fit(events).save(folder)
     return folder
 

@@ -2,18 +2,19 @@ import re
 
 import pytest
 
-from cmlflow import MetricClusterer
+from cmlflow import MetricClusterer, simulate
 from cmlflow.cli.demo import MODELS, run_demo
 from cmlflow.model_folder import packaged_models
+from cmlflow.nets.network import NetworkConfig
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Untrained models in folders: what the demo does with them does not depend on how good they are."""
+    """Models in folders, hardly trained: what the demo does with them does not depend on how good they are."""
     folder = tmp_path_factory.mktemp("models")
     for head, readout in (("supcon", "density"), ("oc", "condensation")):
-        model = MetricClusterer(head=head, readout=readout, k=4, scaling="hgcal")
-        model.network_ = model._new_network()
+        model = MetricClusterer(head=head, readout=readout, max_epochs=1, network=NetworkConfig(4, "hgcal"))
+        model.fit(simulate("compact-em", 2, seed=1, n_particles=2))
         model.save(folder / head)
     return {"compact-em-test": (folder / "supcon", folder / "oc")}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cmlflow.cli import main
-from cmlflow.nets.network import build_network
+from cmlflow.methods import build_network
 from cmlflow_benchmarks import speed, timing
 from cmlflow_benchmarks.cases import cluster_difference, forward_flops, step_flops
 from cmlflow_benchmarks.inputs import Inputs, event_of, strongest

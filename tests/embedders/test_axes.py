@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cmlflow import Event
-from cmlflow.embedders.axes import RINGS, AxisFinder, fit_axis_finder, projected, true_axes
+from cmlflow.embedders.axes import fit_axis_finder, true_axes
+from cmlflow.nets.axes import RINGS, AxisFinder, projected
 
 
 def tracks_and_halos(seed, n_tracks=3, n_layers=12):

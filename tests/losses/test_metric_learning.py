@@ -53,7 +53,7 @@ def test_no_known_hit(n):
 def test_events_are_never_mixed_in_training():
     """The loop calls a loss once per event, though the events share particle numbers and a pass of the network."""
     from cmlflow import Event
-    from cmlflow.nets.network import build_network
+    from cmlflow.methods import build_network
     from cmlflow.training import TrainingConfig, train
 
     sizes = []

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from cmlflow import Event, simulate
-from cmlflow.nets.network import build_network, fit_scaling, usable_device
+from cmlflow.methods import build_network
+from cmlflow.nets.device import usable_device
+from cmlflow.nets.network import fit_scaling
 from cmlflow.sampling import event_points
 
 

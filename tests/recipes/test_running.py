@@ -35,8 +35,8 @@ def test_best_has_the_showers_it_is_compared_with(kind):
 
 
 def test_best_from_recipe_to_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmlflow.clusterer.fit_axis_finder", partial(fit_axis_finder, n_steps=60))
-    monkeypatch.setattr("cmlflow.clusterer.fit_hit_assigner", partial(fit_hit_assigner, n_steps=20))
+    monkeypatch.setattr("cmlflow.embedders.axes.fit_axis_finder", partial(fit_axis_finder, n_steps=60))
+    monkeypatch.setattr("cmlflow.refiners.stages.fit_hit_assigner", partial(fit_hit_assigner, n_steps=20))
     small = replace(recipe("compact-had-best"), n_events=3, n_validation=1, n_tuning=2, tuning_particles=(2, 3))
     model = run_recipe(replace(small, readouts=("condensation",)), tmp_path / "run")
     thresholds = MetricClusterer.load(tmp_path / "run").thresholds_
@@ -56,7 +56,7 @@ def test_tracks_from_recipe_to_folder(tmp_path, name):
     assert loaded.tracks
     assert loaded.thresholds_ == model.thresholds_ != {}
     events = list(simulate(f"{name.split('-')[0]}-validation", 2, seed=5))
-    for event, a, b in zip(events, loaded.embedded(events), model.embedded(events), strict=True):
+    for event, a, b in zip(events, loaded.iter(events), model.iter(events), strict=True):
         np.testing.assert_array_equal(a.labels, b.labels)
         assert (len(a.labels), len(a.track_labels)) == (event.n_hits, len(event.tracks))
     for event, c in zip(events, ParticleFlow.load(tmp_path / "run").predict(events), strict=True):
@@ -71,7 +71,6 @@ def test_unknown_recipe():
 @pytest.mark.parametrize("name", [name for name in packaged_models() if name.startswith("compact")])
 def test_packaged_models_are_what_their_recipe_makes(name):
     model, parameters = MetricClusterer.load(name), recipe(name).parameters
-    for key in ("head", "readout", "reassign", "min_share", "dim", "scaling"):
-        assert getattr(model, key) == parameters.get(key, getattr(MetricClusterer(), key)), key
+    assert {name: getattr(model, name) for name in parameters} == parameters
     assert set(recipe(name).readouts) <= set(model.thresholds_)
     assert model.trained_on_["sample"] == recipe(name).sample

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from cmlflow import Event, simulate
-from cmlflow.embedders.axes import AxisFinder, fit_axis_finder, projected, true_axes
-from cmlflow.refiners.stages import EventShowers, HitAssigner, fit_hit_assigner, stage_shares
+from cmlflow.embedders.axes import fit_axis_finder, true_axes
+from cmlflow.nets.axes import AxisFinder, projected
+from cmlflow.refiners.showers import EventShowers
+from cmlflow.refiners.stages import HitAssigner, fit_hit_assigner, stage_shares
 from tests.embedders.test_axes import tracks_and_halos
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cmlflow import Event
-from cmlflow.nets.network import build_network
+from cmlflow.methods import build_network
 
 
 def blobs(n_events, seed=0, n_hits=30, n_particles=2):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from cmlflow import Event, MetricClusterer
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.training import TrainingConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "smoke.json"
 
@@ -35,10 +37,12 @@ def sample(n_events, seed):
 
 def curves():
     train, validation = sample(24, 1), sample(6, 2)
-    settings = {"scaling": "hgcal", "max_epochs": 4, "batch_size": 4, "learning_rate": 2e-3, "gradient_clip": 1.0}
+    settings = {"max_epochs": 4, "batch_size": 4, "learning_rate": 2e-3}
+    settings["network"] = NetworkConfig(scaling="hgcal", dropout=0.0)
+    settings["training"] = TrainingConfig(schedule="cosine", gradient_clip=1.0)
     out = {}
     for head in ("supcon", "oc", "margin"):
-        model = MetricClusterer(head=head, **settings, schedule="cosine", dropout=0.0)
+        model = MetricClusterer(head=head, **settings)
         records = model.fit(train, validation=validation).history_.records
         out[head] = {name: [r[name] for r in records] for name in ("loss", "validation_loss")}
     return out

@@ -8,9 +8,9 @@ import torch
 
 from cmlflow import Event, EventStore, simulate
 from cmlflow.losses import Condensation, MetricLearning, SupCon
-from cmlflow.nets.network import build_network
+from cmlflow.methods import build_network
 from cmlflow.sampling import collate, event_points
-from cmlflow.training import TrainingConfig, load_checkpoint, train
+from cmlflow.training import ClusteringTask, TrainingConfig, load_checkpoint, train
 
 QUICK = {"max_epochs": 2, "batch_size": 4, "learning_rate": 1e-3}
 
@@ -305,7 +305,7 @@ def test_tracks_are_points_of_their_particle_for_the_loss():
         return SupCon()(output, particle_id)
 
     settings = TrainingConfig(max_epochs=1, batch_size=3, hits_per_batch=budget, learning_rate=1e-4)
-    train(network, loss, events, events, settings, tracks=True)
+    train(network, ClusteringTask(loss, tracks=True, balance=settings.balance), events, events, settings)
     expected = sorted((p.particle_id.tolist(), p.weight.tolist()) for p in points)
     assert sorted(seen[:3]) == sorted(seen[3:]) == expected  # training, then validation
     assert sorted(sizes) == sorted(2 * [len(p) for p in points])

@@ -154,7 +154,7 @@ KILLED_AND_CONTINUED = """
     from pathlib import Path
     import torch
     from cmlflow.losses import SupCon
-    from cmlflow.nets.network import build_network
+    from cmlflow.methods import build_network
     from cmlflow.training import TrainingConfig, train
 
     spec = importlib.util.spec_from_file_location("conftest", sys.argv[1])

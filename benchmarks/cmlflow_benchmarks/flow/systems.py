@@ -117,7 +117,7 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
     else:
         out.shares[PARAMETRIC] = [parametric(e) for e in events]
     for name, flow in models.items():
-        embedded = flow.clusterer.embedded(events)
+        embedded = list(flow.clusterer.iter(events))
         for end, mode in (("", "soft"), (HARD, "hard")):
             out.candidates[name + end] = replace(flow.associator, mode=mode).predict(events, embedded)
     if sample == JETS and TRANSFER in models:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from cmlflow.methods import METHODS
 from cmlflow.recipes import RECIPES, Recipe, recipe
 from cmlflow.simulation import SAMPLES, Sample
 
@@ -177,13 +178,18 @@ def available_systems(size: Size, kinds: Sequence[str]) -> list[str]:
     return [s for s in SYSTEMS if any(recipe_name(size, k, s) in RECIPES for k in kinds)]
 
 
+def dimension(of: Recipe) -> int:
+    """Dimension of the embedding of a recipe."""
+    return int(of.parameters.get("dim", METHODS[of.parameters["head"]].dim))
+
+
 def recipe_of(size: Size, cell: Cell) -> Recipe:
     """What a cell is trained with: the recipe of its kind and system, with its dimension and seed.
 
     Thresholds are not the recipe's affair here: all models are tuned on the same auxiliary events afterwards.
     """
     base = recipe(recipe_name(size, cell.kind, cell.system))
-    changes: dict[str, Any] = {"dim": cell.dim} if cell.dim != base.parameters.get("dim", 16) else {}
+    changes: dict[str, Any] = {"dim": cell.dim} if cell.dim != dimension(base) else {}
     if cell.seed != 1:
         changes["random_state"] = base.parameters.get("random_state", 0) + cell.seed - 1
     parameters = base.parameters | dict(size.parameters) | changes
@@ -228,7 +234,7 @@ def _dims(size: Size, kind: str, system: str, dims: Sequence[int]) -> list[int]:
 
 def recipe_dim(size: Size, kind: str, system: str) -> int:
     """Dimension of the embedding that a recipe has."""
-    dim: int = recipe(recipe_name(size, kind, system)).parameters.get("dim", 16)
+    dim = dimension(recipe(recipe_name(size, kind, system)))
     return dim
 
 

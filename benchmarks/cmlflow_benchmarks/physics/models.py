@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.clusterer import MetricClusterer
+from cmlflow.methods import method
 from cmlflow.model_folder import find_model, packaged_models
 from cmlflow.recipes.running import run_recipe
 from cmlflow_benchmarks.physics.keeping import kept, read_kept
@@ -94,8 +95,9 @@ def model_of(
     """
     if given is not None:
         model = MetricClusterer.load(given, device=device)
-        if model.dim != cell.dim:
-            raise ValueError(f"models: {given} has dimension {model.dim}, but {cell.name} asks for {cell.dim}")
+        dim = model.dim or method(model.head).dim
+        if dim != cell.dim:
+            raise ValueError(f"models: {given} has dimension {dim}, but {cell.name} asks for {cell.dim}")
         head = recipe_of(size, cell).parameters["head"]
         trained_on = model.trained_on_.get("sample")
         if model.head != head or trained_on not in (None, recipe_of(size, cell).sample):

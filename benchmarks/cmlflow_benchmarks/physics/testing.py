@@ -129,7 +129,7 @@ def scored(
     settings = {"weights": origin["weights"], "sample": plain(which.sample), "n_particles": which.n_particles}
     settings |= {"n_events": which.n_events, "seed": TEST_SEED, "library": None if library is None else str(library)}
     settings |= {"thresholds": {name: model.thresholds_.get(name, {}) for name in readouts}}
-    if model.head == "axes" and model.reassign:
+    if model.refiner_ is not None and model.refine and model.refiner_.shares_hits:
         settings["energies"] = "shares"
     return kept(path, settings, lambda: score(model, which, readouts, library), again=again)
 
@@ -141,10 +141,10 @@ def score(
     events = simulate(which.sample, which.n_events, TEST_SEED, n_particles=which.n_particles, library=library)
     cut, tallies, figures = preset_of("paper"), {name: Tally() for name in readouts}, []
     clustering, start = 0.0, time.process_time()
-    for event, (z, found) in zip(events, model.predict_each(events, readouts), strict=True):
+    for event, found in zip(events, model.iter_readouts(events, readouts), strict=True):
         clustering += time.process_time() - start
-        figures.append(embedding_metrics(z, event.particle_id, event.energy))
-        for name, clusters in found.items():
+        figures.append(embedding_metrics(found[0].z_hits, event.particle_id, event.energy))
+        for name, clusters in zip(readouts, found, strict=True):
             tallies[name].add(event, clusters.labels, cut, energies=clusters.energies(event))
         start = time.process_time()
     by_readout = {name: tally.arrays() for name, tally in tallies.items()}

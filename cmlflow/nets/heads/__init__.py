@@ -8,6 +8,4 @@ from cmlflow.nets.heads.condensation import CondensationHead
 from cmlflow.nets.heads.embedding import EmbeddingHead
 from cmlflow.nets.heads.offset import OffsetHead
 
-HEADS = {"supcon": EmbeddingHead, "margin": EmbeddingHead, "oc": CondensationHead, "prototype": OffsetHead}
-
-__all__ = ["HEADS", "CondensationHead", "EmbeddingHead", "OffsetHead"]
+__all__ = ["CondensationHead", "EmbeddingHead", "OffsetHead"]

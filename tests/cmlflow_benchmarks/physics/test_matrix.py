@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cmlflow
-from cmlflow.nets.network import build_network
+from cmlflow.methods import build_network
 from cmlflow.recipes import recipe
 from cmlflow.simulation import SAMPLES, SPLITS
 from cmlflow_benchmarks.physics import matrix as m

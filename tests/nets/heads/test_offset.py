@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cmlflow.methods import METHODS, build_network
 from cmlflow.nets.backbones.scaling import InputScaling, slopes
-from cmlflow.nets.heads import HEADS, OffsetHead
-from cmlflow.nets.network import build_network
+from cmlflow.nets.heads import OffsetHead
 
 
 def points(n=20, seed=0):
@@ -51,7 +51,7 @@ def test_projective_scaling_is_constant_along_a_line_of_flight():
 def test_network():
     torch.manual_seed(0)
     net = build_network("prototype", dim=4, k=8, scaling="projective").eval()
-    assert HEADS["prototype"] is OffsetHead
+    assert METHODS["prototype"].head is OffsetHead
     x = points(60)
     order = torch.randperm(60)
     z = net(x)["embedding"].detach()

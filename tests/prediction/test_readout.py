@@ -1,4 +1,4 @@
-"""From outputs of a network to labels of hits and tracks."""
+"""From embeddings to labels of hits and tracks."""
 
 from collections import Counter
 
@@ -8,8 +8,10 @@ import torch
 from sklearn.cluster import DBSCAN
 
 from cmlflow import Event
-from cmlflow.nets.network import build_network
-from cmlflow.prediction.labelling import Output, find_labels, majority, make_readout, network_outputs, shared_numbers
+from cmlflow.methods import METHODS, build_embedder
+from cmlflow.nets.network import NetworkConfig
+from cmlflow.prediction import Embedding, make_readout, read_out
+from cmlflow.prediction.readout import majority, shared_numbers
 from cmlflow.readouts import Clue, Condensation
 from cmlflow.sampling import event_points
 
@@ -24,9 +26,13 @@ def event_with_tracks(n_hits=6, particle=(0, 1), n_layers=3):
     return Event(position, np.ones(n_hits), np.ones(n_hits), side, tracks=tracks, particles=particles)
 
 
-def output(event, z, **values):
-    values = {name: np.asarray(value, np.float32) for name, value in {"embedding": z, **values}.items()}
-    return Output(event_points(event, tracks=True), values, "margin")
+def embedding(event, z, on_sphere=False, beta=None):
+    return Embedding(event_points(event, tracks=True), np.asarray(z, np.float32), on_sphere, beta)
+
+
+def found(readout, *arguments):
+    prediction = read_out(readout, embedding(*arguments))
+    return prediction.labels, prediction.track_labels
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -63,11 +69,11 @@ def test_hits_and_tracks_share_numbers_without_gaps(seed):
 def test_clusters_of_hits_and_tracks():
     event = event_with_tracks()
     z = np.array([[0], [9], [0], [9], [0], [30], [0], [0], [50], [9], [9], [50]])
-    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z))
+    labels, tracks = found(DBSCAN(eps=1, min_samples=2), event, z)
     assert labels.tolist() == [0, 1, 0, 1, 0, -1]
     assert tracks.tolist() == [0, 1]
     z[:6] = np.arange(6)[:, None] * 100  # no hit is like another, nor like a track
-    labels, tracks = find_labels(DBSCAN(eps=1, min_samples=2), output(event, z))
+    labels, tracks = found(DBSCAN(eps=1, min_samples=2), event, z)
     assert labels.tolist() == [0, -1, -1, -1, -1, -1]
     assert tracks.tolist() == [0, 1]
 
@@ -78,16 +84,16 @@ def test_points_of_tracks_weigh_their_share_of_the_momentum():
     density = {"hits": 1 + 0.5 * 5, 0: 4 / 3 + 0.5 * 8 / 3, 1: 2 + 0.5 * 4}  # 4 and 6 GeV, in 3 points each
     for least in (2.6, 2.7, 3.4, 3.6, 3.9, 4.1):
         readout = Clue(density_radius=0.5, link_distance=1.0, min_density=least, outlier_distance=1.0, normalize=False)
-        labels, tracks = find_labels(readout, output(event, z))
-        found = {"hits": labels[0] >= 0, 0: tracks[0] >= 0, 1: tracks[1] >= 0}
-        assert found == {name: value >= least for name, value in density.items()}
+        labels, tracks = found(readout, event, z)
+        reached = {"hits": labels[0] >= 0, 0: tracks[0] >= 0, 1: tracks[1] >= 0}
+        assert reached == {name: value >= least for name, value in density.items()}
 
 
 def test_the_embedding_of_a_track_is_the_mean_over_its_points():
     event = event_with_tracks()
     z = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
-    raw = output(event, z)
-    unit = Output(raw.points, raw.values, "supcon")
+    raw = embedding(event, z)
+    unit = embedding(event, z / np.linalg.norm(z, axis=1, keepdims=True), on_sphere=True)
     for t in (0, 1):
         own = z[6 + 3 * t : 9 + 3 * t]
         np.testing.assert_allclose(raw.tracks[t], own.mean(0), rtol=1e-5)
@@ -98,34 +104,37 @@ def test_the_embedding_of_a_track_is_the_mean_over_its_points():
 
 
 @pytest.mark.parametrize("head", ["supcon", "oc", "prototype"])
-def test_outputs_of_a_network(head):
+def test_embeddings_of_a_network(head):
     events = [event_with_tracks(), event_with_tracks(0), Event([[0, 0, 100]], [1.0]), Event(np.empty((0, 3)), [])]
-    network = build_network(head, 4, k=4, scaling="standard", tracks=True)
-    for event, out in zip(events, network_outputs(network, events, head, tracks=True), strict=True):
-        assert out.hits.shape == (event.n_hits, 4)
-        assert out.tracks.shape == (0 if event.tracks is None else 2, 4)
+    embedder = build_embedder(head, {"dim": 4, "network": NetworkConfig(k=4), "tracks": True})
+    together = list(embedder.embed(events))
+    for event, z in zip(events, together, strict=True):
+        assert z.hits.shape == (event.n_hits, 4)
+        assert z.tracks.shape == (0 if event.tracks is None else 2, 4)
+        (alone,) = embedder.embed([event])
+        np.testing.assert_allclose(alone.z, z.z, atol=1e-6)  # one row alone is multiplied by another kernel
         with torch.inference_mode():
             x = torch.from_numpy(event_points(event, tracks=True).x)
-            expected = network(x)["coordinates" if head == "oc" else "embedding"].numpy()
-        if head == "supcon":
+            expected = embedder.network(x)["coordinates" if head == "oc" else "embedding"].numpy()
+        if METHODS[head].on_sphere:
             expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
-        np.testing.assert_allclose(out.embedding, expected, atol=1e-6)
-        labels, tracks = find_labels(make_readout("clue", head, {}), out)
-        assert (len(labels), len(tracks)) == (event.n_hits, len(out.tracks))
+        np.testing.assert_allclose(z.z, expected, atol=1e-6)
+        prediction = read_out(make_readout("clue", z.on_sphere, {}), z)
+        assert (len(prediction.labels), len(prediction.track_labels)) == (event.n_hits, len(z.tracks))
 
 
 def test_condensation_reads_beta_before_coordinates():
     event = event_with_tracks()
-    z, beta = np.arange(24.0).reshape(12, 2), np.arange(12) / 12
-    out = Output(event_points(event, tracks=True), {"coordinates": z, "beta": beta}, "oc")
-    np.testing.assert_array_equal(out.readout_points(Condensation()), np.column_stack([beta, z]))
-    assert out.readout_points(Clue()) is out.embedding
+    z, beta = np.arange(24, dtype=np.float32).reshape(12, 2), np.arange(12, dtype=np.float32) / 12
+    one = embedding(event, z, beta=beta)
+    np.testing.assert_array_equal(one.readout_points(Condensation()), np.column_stack([beta, z]))
+    assert one.readout_points(Clue()) is one.z
 
 
 def test_thresholds_of_a_readout():
     thresholds = {"clue": {"link_distance": 0.3}, "clue@dense": {"link_distance": 0.2}}
-    assert make_readout("clue", "supcon", thresholds).get_params()["link_distance"] == 0.3
-    other = make_readout("clue@dense", "oc", thresholds).get_params()
+    assert make_readout("clue", True, thresholds).get_params()["link_distance"] == 0.3
+    other = make_readout("clue@dense", False, thresholds).get_params()
     assert (other["link_distance"], other["normalize"]) == (0.2, False)
     mine = Clue(link_distance=0.9)
-    assert make_readout(mine, "oc", thresholds) is mine
+    assert make_readout(mine, False, thresholds) is mine
