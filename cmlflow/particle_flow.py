@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.association import Associator, Candidates
-from cmlflow.clusterer import HITS_PER_GROUP, MetricClusterer
+from cmlflow.clusterer import MetricClusterer
 from cmlflow.event import Event, as_events
 from cmlflow.model_folder import find_model, replace_files
 from cmlflow.prediction import Prediction
+from cmlflow.prediction.mixin import HITS_PER_GROUP
 from cmlflow.sampling import n_points
 from cmlflow.sampling.batches import groups
 

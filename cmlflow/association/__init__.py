@@ -5,7 +5,7 @@
 Everything here works without torch.
 """
 
-from cmlflow.association.associator import Associator, Embedded, EmbeddedEvent
+from cmlflow.association.associator import Associator, Embedded
 from cmlflow.association.candidates import Candidates
 from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momenta
 from cmlflow.association.ownership import Ownership, assign_tracks
@@ -16,7 +16,6 @@ __all__ = [
     "Associator",
     "Candidates",
     "Embedded",
-    "EmbeddedEvent",
     "EnergyScale",
     "Ownership",
     "Sharing",

@@ -21,7 +21,7 @@ MODES = ("soft", "hard", "clusters")
 
 
 class Embedded(Protocol):
-    """What the clusterer found in one event.
+    """What the clusterer found in one event, see `cmlflow.prediction.Prediction`.
 
     Attributes
     ----------
@@ -45,30 +45,6 @@ class Embedded(Protocol):
     def track_labels(self) -> ArrayLike: ...
     @property
     def origin(self) -> ArrayLike | None: ...
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddedEvent:
-    """Embeddings and clusters of one event's hits and tracks: the plainest `Embedded`.
-
-    Attributes
-    ----------
-    z_hits : ndarray of shape (n_hits, D), float32
-    z_tracks : ndarray of shape (n_tracks, D), float32
-        Mean over the points of each track, a unit vector where those of the hits are.
-    labels : ndarray of shape (n_hits,), int64
-        Clusters 0..C-1, first those with hits; -1 noise.
-    track_labels : ndarray of shape (n_tracks,), int64
-        In the same numbering.
-    origin : ndarray of shape (n_hits, 3), float, optional
-        What the network says is charged, neutral and nobody's in each hit.
-    """
-
-    z_hits: NDArray[Any]
-    z_tracks: NDArray[Any]
-    labels: NDArray[Any]
-    track_labels: NDArray[Any]
-    origin: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

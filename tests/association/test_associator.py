@@ -7,7 +7,8 @@ import pytest
 
 import cmlflow
 from cmlflow import Event
-from cmlflow.association import Associator, EmbeddedEvent
+from cmlflow.association import Associator
+from cmlflow.prediction import Prediction
 
 
 def embed(events, seed):
@@ -17,7 +18,7 @@ def embed(events, seed):
     for e in events:
         z = unit[e.particle_id] + 0.2 * rng.normal(size=(e.n_hits, 4))
         t = unit[e.tracks.particle] + 0.2 * rng.normal(size=(len(e.tracks), 4))
-        out.append(EmbeddedEvent(z, t, e.particle_id, e.tracks.particle))
+        out.append(Prediction(e.particle_id, z, e.tracks.particle, t))
     return out
 
 
@@ -84,12 +85,12 @@ def test_state(samples, soft):
 def test_empty_and_one_hit(soft):
     nothing = np.zeros((0, 4))
     empty = Event(np.zeros((0, 3)), [], tracks=([2.0], [[0, 0, 1.0]], [[0, 0, 150.0]], [-1]))
-    (c,) = soft.predict([empty], [EmbeddedEvent(nothing, np.ones((1, 4)), np.zeros(0, int), np.array([-1]))])
+    (c,) = soft.predict([empty], [Prediction(np.zeros(0, int), nothing, np.array([-1]), np.ones((1, 4)))])
     assert c.pdg_id.tolist() == [211]
     assert c.share.shape == (1, 0)
     for label in (0, -1):
         lone = Event([[0, 0, 200.0]], [5.0], [2])
-        (c,) = soft.predict([lone], [EmbeddedEvent(np.ones((1, 4)), nothing, np.array([label]), np.zeros(0, int))])
+        (c,) = soft.predict([lone], [Prediction(np.array([label]), np.ones((1, 4)), np.zeros(0, int), nothing)])
         assert len(c) == label + 1
         assert not c.charged.any()
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import cmlflow
-from cmlflow.methods import build_network
 from cmlflow.recipes import recipe
 from cmlflow.simulation import SAMPLES, SPLITS
 from cmlflow_benchmarks.physics import matrix as m
@@ -67,7 +66,7 @@ def test_best_has_its_own_dimension_and_shares_its_readouts_with_supcon():
     found = cells(COMPACT, ["em", "had"], ["supcon", "best"], [16, 8], [1])
     assert [c for c in found if c.system == "best"] == [Cell("em", "best", 2, 1), Cell("had", "best", 2, 1)]
     assert sum(c.system == "supcon" for c in found) == 4
-    assert recipe_of(COMPACT, Cell("em", "best", 2, 1)).parameters["dim"] == 2
+    assert m.dimension(recipe_of(COMPACT, Cell("em", "best", 2, 1))) == 2
     best, paper = (readouts_of(COMPACT, Cell("had", s, 2, 1)) for s in ("best", "supcon"))
     names = ("condensation", "clue", "density", "hdbscan")
     assert best == (*names, *(f"{name}@wide" for name in names))
@@ -131,13 +130,12 @@ def test_cells_of_the_papers_size_are_set_up(kind):
     for cell in cells(size, [kind], ["supcon", "oc"], [16, 4], [1]):
         found = recipe_of(size, cell)
         assert (found.n_events, found.parameters["max_epochs"], found.parameters["batch_size"]) == (10_000, 100, 16)
-        model = cmlflow.MetricClusterer(**found.parameters)
-        assert model.dim == cell.dim
+        assert m.dimension(found) == cell.dim
         assert len(cmlflow.simulate(found.sample, 1, seed=found.seed)) == 1
         assert cmlflow.simulate(f"{found.sample}-tuning", 1, seed=1)[0].n_hits > 100
     cell = Cell(kind, "oc", 4, 1)
-    model = cmlflow.MetricClusterer(**recipe_of(size, cell).parameters)
-    model.network_ = build_network("oc", 4)
+    model = cmlflow.MetricClusterer(**recipe_of(size, cell).parameters | {"max_epochs": 1})
+    model.fit(cmlflow.simulate("compact-em", 1, seed=1, n_particles=1))
     which = sets_to_test(size, kind)
     assert {t.n_particles for t in which} - {None} == {1, 2, 4, 8, 10, 15, 20, 30}
     assert cmlflow.simulate(which[7].sample, 1, 1, n_particles=30)[0].n_particles == 30
@@ -154,4 +152,4 @@ def test_controls_have_one_seed_and_dimension_and_the_readouts_of_what_they_vary
     assert raw == supcon
     long, oc = (m.recipe_of(COMPACT, m.Cell("em", s, 16, 1)) for s in ("oclong", "oc"))
     assert long.parameters == oc.parameters | {"max_epochs": 60}
-    assert m.recipe_of(COMPACT, m.Cell("had", "projective", 16, 1)).parameters["scaling"] == "projective"
+    assert m.recipe_of(COMPACT, m.Cell("had", "projective", 16, 1)).parameters["network"].scaling == "projective"
