@@ -310,13 +310,13 @@ def test_axes_and_hits_of_them_are_learned_saved_and_applied(tmp_path, monkeypat
     assert any(not same_clusters(a, b) for a, b in zip(labels, without, strict=True))
     for e, a, b in zip(events, labels, without, strict=True):
         with torch.no_grad():
-            beta = model.embedder_.finder(torch.from_numpy(e.features()))["beta"].numpy()
+            beta = model.embedder_.finder(torch.from_numpy(e.inputs()))["beta"].numpy()
         np.testing.assert_array_equal(a, model.refiner_.assigner.assign(e, model.embedder_.finder, beta, b, 2)[0])
     model.set_params(refine=Stages(2, min_share=0.4))
     columns = model.predict(events), model.predict_shares(events), model.predict_energies(events, np.full(50, 0.5))
     for e, b, a, shares, energies in zip(events, without, *columns, strict=True):
         with torch.no_grad():
-            beta = model.embedder_.finder(torch.from_numpy(e.features()))["beta"].numpy()
+            beta = model.embedder_.finder(torch.from_numpy(e.inputs()))["beta"].numpy()
         expected = model.refiner_.assigner.assign(e, model.embedder_.finder, beta, b, 2, 0.4)
         np.testing.assert_array_equal(a, expected[0])
         np.testing.assert_array_equal(shares, expected[1])

@@ -92,7 +92,7 @@ def true_axes(event: Event) -> tuple[Array, Array]:
     axes : ndarray of shape (P, 2) [cm]
         The mean place of those hits, at z = 350 cm; of equally good lines that with most energy around it.
     """
-    x = torch.from_numpy(event.features())
+    x = torch.from_numpy(event.inputs())
     p = projected(x)
     ids = np.unique(event.particle_id[event.particle_id >= 0])
     axes = np.empty((len(ids), 2))
@@ -142,7 +142,7 @@ def fit_axis_finder(
         finder.score.apply(lambda m: m.reset_parameters() if isinstance(m, nn.Linear) else None)
     layers = np.unique(np.concatenate([e.layer for e in known]))
     finder.ends.copy_(torch.from_numpy(layers[np.ceil(np.round(len(layers) * DEPTHS, 6)).astype(int) - 1]))
-    inputs = [torch.from_numpy(e.features()) for e in known]
+    inputs = [torch.from_numpy(e.inputs()) for e in known]
     features = torch.cat([finder.features(x) for x in inputs])
     distance = [cKDTree(true_axes(e)[1]).query(projected(x))[0] for e, x in zip(known, inputs, strict=True)]
     on_axis = torch.from_numpy(np.concatenate(distance) < ON_AXIS).float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event.records import UNKNOWN, Deposits, FloatArray, IntArray, Particles, Tracks
+
+NOT_FEATURES = ("position", "energy", "layer", "particle", "purity", "cluster", "x", "y", "z", "x_cm", "y_cm", "z_cm")
+"""Names that features cannot have: they are those of other columns of hits."""
+
+FINEST = 1e-3
+"""Steps of float32 up to this size [cm or the feature's unit] are not looked at."""
+
+COARSEST = 1e-3
+"""Largest part of an event's spread that rounding may move a value by."""
 
 
 def as_floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
@@ -28,6 +39,74 @@ def as_floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(f"{where}: {name} of {_entry(name)} {first[0]} is {array[first]}, expected finite values")
     return np.ascontiguousarray(array)
+
+
+def as_positions(value: ArrayLike, n_hits: int, where: str) -> FloatArray:
+    """Positions of shape (n_hits, 3) from 2 or 3 columns; z is 0 where there are 2."""
+    wide = _plain(value)
+    array = as_floats(wide, (n_hits, 2 if np.shape(wide) == (n_hits, 2) else 3), "position", where)
+    warn_of_rounding(wide, array, "positions", "subtract an origin from them")
+    return array if array.shape[1] == 3 else np.pad(array, ((0, 0), (0, 1)))
+
+
+def as_features(value: Mapping[str, ArrayLike] | None, n_hits: int, where: str) -> dict[str, FloatArray]:
+    """Further numbers of each hit by name, shape (n_hits,) or (n_hits, m); nan where one is not known."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: features is {_short(value)}, expected a dict from names to arrays")
+    out: dict[str, FloatArray] = {}
+    for name, given in value.items():
+        if not isinstance(name, str) or not name.isidentifier() or "__" in name or name in NOT_FEATURES:
+            raise ValueError(
+                f"{where}: {name!r} cannot be the name of a feature, expected an identifier without '__' that is none "
+                f"of {', '.join(NOT_FEATURES)}"
+            )
+        title = f"features[{name!r}]"
+        wide = _plain(given)
+        try:
+            with np.errstate(over="ignore"):
+                array = np.array(wide, dtype=np.float32)
+        except (TypeError, ValueError) as err:
+            raise ValueError(f"{where}: {title} is {_short(wide)}, expected numbers") from err
+        if array.ndim not in (1, 2) or array.shape[0] != n_hits:
+            raise ValueError(f"{where}: {title} has shape {array.shape}, expected ({n_hits},) or ({n_hits}, m)")
+        if np.isinf(array).any():
+            first = int(np.flatnonzero(np.isinf(array.reshape(n_hits, -1)).any(axis=1))[0])
+            raise ValueError(f"{where}: {title} of hit {first} is infinite, expected finite values, or nan")
+        warn_of_rounding(wide, array, f"values of feature {name!r}", "subtract an offset from them")
+        out[name] = np.ascontiguousarray(array)
+    return out
+
+
+def warn_of_rounding(wide: ArrayLike, array: FloatArray, what: str, remedy: str) -> None:
+    """Warn where float32 cannot tell values apart that lie far from 0 and close together."""
+    given = np.asarray(wide)
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 2 or given.dtype == np.float32 or not array.size:
+        return
+    largest = float(np.nanmax(np.abs(array), initial=0))
+    step = float(np.spacing(np.float32(largest)))
+    if step <= FINEST:
+        return
+    columns = given.reshape(len(given), -1)
+    kept = array.reshape(len(array), -1)
+    with np.errstate(invalid="ignore"):
+        spread = np.fmax.reduce(columns, axis=0) - np.fmin.reduce(columns, axis=0)
+        lost = np.abs(columns - kept) > COARSEST * spread
+    if (lost & (spread > 0)).any() or len(np.unique(columns, axis=0)) > len(np.unique(kept, axis=0)):
+        warnings.warn(
+            f"{what} of up to {largest:.0e} are kept as float32, which resolves only {step:g} there: different ones "
+            f"become equal; {remedy} first",
+            stacklevel=_outside(),
+        )
+
+
+def _outside() -> int:
+    """Stack level of the first caller outside of this package, as seen from the caller of this function."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("cmlflow."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +176,10 @@ def _arrays(value: Any, name: str, fields: tuple[str, ...], where: str) -> tuple
     return tuple(value)
 
 
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, Sequence) else -1
+
+
 def _known(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
     """As `as_floats`, with nan for what is not known."""
     array = np.array(_plain(value), dtype=np.float32)
@@ -112,25 +195,32 @@ def _known(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> F
 def as_particles(value: Particles | Sequence[ArrayLike] | None, named: int, where: str) -> Particles:
     if value is None:
         return Particles.unknown(named)
-    given = (value.pdg_id, value.energy, value.direction) if isinstance(value, Particles) else value
-    pdg_id, energy, direction = _arrays(given, "particles", ("pdg_id", "energy", "direction"), where)
+    fields: tuple[str, ...] = ("pdg_id", "energy", "direction")
+    given: Any = value
+    if isinstance(given, Particles):
+        given = {name: getattr(given, name) for name in (*fields, "number") if getattr(given, name) is not None}
+    if (isinstance(given, Mapping) and "number" in given) or _length(given) == 4:
+        fields += ("number",)
+    pdg_id, energy, direction, *number = _arrays(given, "particles", fields, where)
     n = np.size(_plain(pdg_id))
     out = Particles(
         as_ints(pdg_id, n, "particles.pdg_id", where),
         _known(energy, (n,), "particles.energy", where),
         _known(direction, (n, 3), "particles.direction", where),
+        as_ints(number[0], n, "particles.number", where) if number else None,
     )
     if (out.energy < 0).any():
         i = int(np.flatnonzero(out.energy < 0)[0])
         raise ValueError(f"{where}: particles.energy of entry {i} is {out.energy[i]}, expected 0 or above, or nan")
     if len(out) < named:
         raise ValueError(
-            f"{where}: particle_id or deposits name particle {named - 1}, but there are {len(out)} particles"
+            f"{where}: particle_id or deposits name particle {named - 1}, but there are {len(out)} particles; expected "
+            "rows of particles, 0 being the first"
         )
     return out
 
 
-def as_tracks(value: Tracks | Sequence[ArrayLike], n_particles: int, where: str) -> Tracks:
+def as_tracks(value: Tracks | Sequence[ArrayLike], n_particles: int | None, where: str) -> Tracks:
     given: Any = value
     if isinstance(given, Tracks):
         given = (given.momentum, given.direction, given.entry, given.particle, *_present(given.crossing))
@@ -154,8 +244,11 @@ def as_tracks(value: Tracks | Sequence[ArrayLike], n_particles: int, where: str)
         as_ints(particle, len(p), "tracks.particle", where),
         _crossing(given[4], len(p), where) if len(given) == 5 else None,
     )
-    if ((out.particle < UNKNOWN) | (out.particle >= n_particles)).any():
-        raise ValueError(f"{where}: tracks.particle names a particle outside -1..{n_particles - 1}")
+    beyond = n_particles is not None and (out.particle >= n_particles)
+    if np.any((out.particle < UNKNOWN) | beyond):
+        raise ValueError(
+            f"{where}: tracks.particle names a particle outside -1..{'' if n_particles is None else n_particles - 1}"
+        )
     return out
 
 

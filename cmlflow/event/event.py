@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.event.checks import as_deposits, as_floats, as_ints, as_particles, as_tracks, require
+from cmlflow.event.checks import (
+    as_deposits,
+    as_features,
+    as_floats,
+    as_ints,
+    as_particles,
+    as_positions,
+    as_tracks,
+    require,
+)
+from cmlflow.event.numbering import compacted, is_sparse, numbers_of
 from cmlflow.event.records import UNKNOWN, Deposits, FloatArray, IntArray, Particles, Tracks
 
-MOST_PARTICLES = 1_000_000  # of one event; more is a damaged file
+INPUTS = ("position", "energy", "layer")
+"""What a network sees of each hit unless it is given features."""
 
 
 class Event:
@@ -23,18 +36,22 @@ class Event:
 
     Parameters
     ----------
-    position : array_like of shape (n_hits, 3), float [cm]
+    position : array_like of shape (n_hits, 3) or (n_hits, 2), float [cm]
+        z is 0 where there are two columns.
     energy : array_like of shape (n_hits,), float
         Non-negative and finite.
     layer : array_like of shape (n_hits,), int, optional
         Detector layer; zero where not given.
     particle_id : array_like of shape (n_hits,), int, optional
         Dominant particle of each hit, 0..P-1 in this event, -1 unknown. Taken from `deposits` if not given;
-        all -1 where there are none either.
+        all -1 where there are none either. Numbers of a simulation, most of which are not in the event, are
+        replaced by 0..P-1 where `particles` is not given; `particles.number` keeps them.
+    features : mapping of str to array_like of shape (n_hits,) or (n_hits, m), float, optional
+        Further numbers of each hit by name, such as ``{"time": [ns]}``; nan where one is not known.
     deposits : Deposits or (hit, particle, energy), optional
         Every particle's share of every hit. Where it is missing, each labelled hit belongs wholly to its particle.
     particles : Particles or (pdg_id, energy, direction), optional
-        Unknown entries for as many particles as the labels name, by default.
+        Unknown entries for as many particles as the labels name, by default. A fourth array has their numbers.
     tracks : Tracks or (momentum, direction, entry, particle[, crossing]), optional
     purity : array_like of shape (n_hits,), float, optional
         Share of the dominant particle in each hit, in [0, 1]. Follows from the deposits by default.
@@ -53,7 +70,11 @@ class Event:
     >>> e = Event(position=[[0, 0, 320], [1, 0, 320]], energy=[2.0, 1.0], layer=[1, 1], particle_id=[0, 0])
     >>> e.n_hits, e.n_particles
     (2, 1)
+    >>> e[e.energy > 1.5].energy.tolist()
+    [2.0]
     """
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -62,6 +83,7 @@ class Event:
         layer: ArrayLike | None = None,
         particle_id: ArrayLike | None = None,
         *,
+        features: Mapping[str, ArrayLike] | None = None,
         deposits: Deposits | Sequence[ArrayLike] | None = None,
         particles: Particles | Sequence[ArrayLike] | None = None,
         tracks: Tracks | Sequence[ArrayLike] | None = None,
@@ -78,9 +100,11 @@ class Event:
         self.detector = detector
         self.energy = as_floats(energy, (-1,), "energy", where)
         n_hits = len(self.energy)
-        self.position = as_floats(position, (n_hits, 3), "position", where)
+        self.position = as_positions(position, n_hits, where)
         require(self.energy >= 0, "energy", self.energy, where, "non-negative energies")
         self.layer = np.zeros(n_hits, np.int64) if layer is None else as_ints(layer, n_hits, "layer", where)
+
+        self.features: dict[str, FloatArray] = as_features(features, n_hits, where)
 
         given = None
         if deposits is not None:
@@ -93,11 +117,16 @@ class Event:
         else:
             self.particle_id = np.full(n_hits, UNKNOWN, np.int64)
 
-        named = int(self.particle_id.max(initial=-1)) + 1
-        if given is not None:
-            named = max(named, int(given.particle.max(initial=-1)) + 1)
-        if named > MOST_PARTICLES:
-            raise ValueError(f"{where}: particle_id or deposits name particle {named - 1}, expected numbers from 0 on")
+        numbers = numbers_of(self.particle_id, *(() if given is None else (given.particle,)))
+        named = int(numbers[-1]) + 1 if len(numbers) else 0
+        if particles is None and is_sparse(numbers):
+            named = len(numbers)
+            particles = Particles.unknown(named, numbers)
+            self.particle_id = compacted(self.particle_id, numbers)
+            given = None if given is None else replace(given, particle=compacted(given.particle, numbers))
+            if tracks is not None:
+                tracks = as_tracks(tracks, None, where)
+                tracks = replace(tracks, particle=compacted(tracks.particle, numbers))
         self.particles = as_particles(particles, named, where)
         self.tracks = None if tracks is None else as_tracks(tracks, len(self.particles), where)
         self._given_deposits = given
@@ -157,10 +186,65 @@ class Event:
         total = np.bincount(d.hit, energy, self.n_hits)[d.hit]
         return np.divide(energy, total, out=np.zeros(len(d)), where=total > 0)
 
-    def features(self) -> FloatArray:
-        """The network's input: x, y, z [cm], energy, layer; shape (n_hits, 5), float32."""
-        columns = (self.position, self.energy[:, None], self.layer[:, None].astype(np.float32))
-        return np.concatenate(columns, axis=1)
+    def inputs(self, names: Sequence[str] = INPUTS) -> FloatArray:
+        """What a network sees of each hit, shape (n_hits, F), float32.
+
+        Parameters
+        ----------
+        names : sequence of str
+            ``"position"`` (x, y, z [cm]), ``"energy"``, ``"layer"`` and names of features; these three by default.
+
+        Raises
+        ------
+        ValueError
+            Names the feature that the event does not have, and those that it has.
+        """
+        own = {"position": self.position, "energy": self.energy, "layer": self.layer, **self.features}
+        if not names:
+            raise ValueError(f"no features asked for, expected some of {', '.join(own)}")
+        for name in names:
+            if name not in own:
+                raise ValueError(f"{self.title} has no feature {name!r}; it has {', '.join(own)}")
+        columns = [np.asarray(own[name], np.float32) for name in names]
+        return np.concatenate([c if c.ndim == 2 else c[:, None] for c in columns], axis=1)
+
+    def replace(self, **changes: Any) -> Event:
+        """A copy with other values of some of the constructor's arguments."""
+        return Event(**self._arguments() | changes)
+
+    def _arguments(self) -> dict[str, Any]:
+        names = ("position", "energy", "layer", "particle_id", "features", "particles", "tracks", "detector", "number")
+        given = {"deposits": self._given_deposits, "purity": self._given_purity}
+        return {name: getattr(self, name) for name in names} | given
+
+    def __getitem__(self, hits: Any) -> Event:
+        """The event with some of its hits, by a slice, mask or array of places; particles and tracks stay."""
+        if isinstance(hits, (int, np.integer)):
+            raise TypeError(f"{self.title}: hit {hits} alone asked for, expected a slice, a mask or an array of places")
+        place = np.arange(self.n_hits)[hits]
+        if place.ndim != 1:
+            raise IndexError(f"{self.title}: hits are asked for by an array of shape {place.shape}, expected (n,)")
+        changes: dict[str, Any] = {n: getattr(self, n)[place] for n in ("position", "energy", "layer", "particle_id")}
+        changes["features"] = {name: values[place] for name, values in self.features.items()}
+        if self._given_purity is not None:
+            changes["purity"] = self._given_purity[place]
+        if self._given_deposits is not None:
+            d = self._given_deposits
+            order = np.argsort(d.hit, kind="stable")
+            edges = np.searchsorted(d.hit[order], np.arange(self.n_hits + 1))
+            counts = np.diff(edges)[place]
+            begin = np.repeat(edges[place] - np.cumsum(counts) + counts, counts)
+            rows = order[begin + np.arange(counts.sum())]
+            again = np.argsort(rows, kind="stable")  # in the order of the deposits
+            hit, rows = np.repeat(np.arange(len(place)), counts)[again], rows[again]
+            changes["deposits"] = Deposits(hit, d.particle[rows], d.energy[rows])
+        return self.replace(**changes)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that was given of both is the same; nan is equal to nan."""
+        if not isinstance(other, Event):
+            return NotImplemented
+        return _same(self._arguments(), other._arguments())
 
     @property
     def title(self) -> str:
@@ -174,6 +258,18 @@ class Event:
         name = "" if self.number is None else f" {self.number}"
         tracks = "" if self.tracks is None else f", {len(self.tracks)} tracks"
         return f"<Event{name}: {self.n_hits} hits, {self.n_particles} particles{tracks}>"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
+    if isinstance(a, (str, int)):
+        return bool(a == b)
+    if isinstance(a, np.ndarray):
+        return a.shape == np.shape(b) and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+    if not isinstance(a, dict):
+        a, b = vars(a), vars(b)
+    return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
 
 
 def _dominant(deposits: Deposits, n_hits: int) -> IntArray:

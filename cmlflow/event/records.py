@@ -48,22 +48,26 @@ class Particles:
         Energy of the particle; nan where unknown.
     direction : ndarray of shape (n_particles, 3), float32
         Unit vector of the momentum at the production point; nan where unknown.
+    number : ndarray of shape (n_particles,), int64, optional
+        Number of the particle where it comes from, such as its track in the simulation. None where it is its place.
     """
 
     pdg_id: IntArray
     energy: FloatArray
     direction: FloatArray
+    number: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.pdg_id)
 
     @classmethod
-    def unknown(cls, n_particles: int) -> Particles:
-        """Particles of which nothing but their number is known."""
+    def unknown(cls, n_particles: int, number: IntArray | None = None) -> Particles:
+        """Particles of which nothing but how many there are is known, and their numbers where they are given."""
         return cls(
             np.zeros(n_particles, np.int64),
             np.full(n_particles, np.nan, np.float32),
             np.full((n_particles, 3), np.nan, np.float32),
+            number,
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,51 @@ from cmlflow.io.files import FormatError, PathLike, existing
 
 __all__ = ["FORMATS", "FormatError", "StoredCandidates", "read", "read_candidates", "read_labels", "write"]
 
-# name -> (module, reader, writer, reader of labels)
-FORMATS: dict[str, tuple[str, str, str | None, str | None]] = {
-    "parquet": ("cmlflow.io.parquet", "ParquetEvents", "write_parquet", "read_parquet_labels"),
-    "hgcaltb": ("cmlflow.io.hgcaltb", "HgcaltbEvents", "write_hgcaltb", "read_hgcaltb_labels"),
-    "mltree": ("cmlflow.io.mltree", "MltreeEvents", "write_mltree", "read_mltree_labels"),
-    "edm4hep": ("cmlflow.io.edm4hep", "Edm4hepEvents", None, None),
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: its modules, and what it can hold beside hits.
+
+    Attributes
+    ----------
+    reader, writer, labels, candidates : str, optional
+        ``module:name`` of the sequence of events, of the function that writes them, and of those that read the labels
+        and the candidates that were written beside them.
+    holds : frozenset of str
+        Of ``"deposits"`` (shares of several particles in a hit), ``"particles"``, ``"tracks"``, ``"features"``,
+        ``"labels"`` and ``"candidates"``, what a file of this kind has room for.
+    """
+
+    reader: str
+    holds: frozenset[str]
+    writer: str | None = None
+    labels: str | None = None
+    candidates: str | None = None
+
+
+_TRUTH = frozenset({"deposits", "particles"})
+
+FORMATS: dict[str, Format] = {
+    "parquet": Format(
+        "cmlflow.io.parquet:ParquetEvents",
+        _TRUTH | {"tracks", "features", "labels", "candidates"},
+        writer="cmlflow.io.parquet_writer:write_parquet",
+        labels="cmlflow.io.parquet:read_parquet_labels",
+        candidates="cmlflow.io.parquet:read_parquet_candidates",
+    ),
+    "hgcaltb": Format(
+        "cmlflow.io.hgcaltb:HgcaltbEvents",
+        frozenset({"particles", "features", "labels"}),
+        writer="cmlflow.io.hgcaltb_writer:write_hgcaltb",
+        labels="cmlflow.io.hgcaltb:read_hgcaltb_labels",
+    ),
+    "mltree": Format(
+        "cmlflow.io.mltree:MltreeEvents",
+        _TRUTH | {"tracks", "labels"},
+        writer="cmlflow.io.mltree_writer:write_mltree",
+        labels="cmlflow.io.mltree:read_mltree_labels",
+    ),
+    "edm4hep": Format("cmlflow.io.edm4hep:Edm4hepEvents", _TRUTH | {"features"}),
 }
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".root": "root"}
 _BEGINNINGS = {b"PAR1": "parquet", b"root": "root"}
@@ -61,9 +102,7 @@ def read(path: PathLike, format: str | None = None, **options: Any) -> EventStor
     (1987, 3)
     """
     file = existing(path)
-    module, reader, _, _ = _format(format or _told_from(file))
-    events = getattr(import_module(module), reader)(file, **options)
-    return EventStore(events)
+    return EventStore(_loaded(_format(format or _told_from(file)).reader)(file, **options))
 
 
 def write(
@@ -105,14 +144,19 @@ def write(
     name = format or ("hgcaltb" if told == "root" else told)
     if name is None:
         raise FormatError(f"{path}: the name tells no format; give format= one of {', '.join(_writable())}")
-    module, _, writer, _ = _format(name)
-    if writer is None:
+    kind = _format(name)
+    if kind.writer is None:
         raise ValueError(f"format {name!r} is read only; these can be written: {', '.join(_writable())}")
     if candidates is not None:
-        if name != "parquet":
-            raise ValueError(f"candidates are kept in Parquet files alone, not in format {name!r}: give their labels")
+        if "candidates" not in kind.holds:
+            able = ", ".join(n for n, k in FORMATS.items() if "candidates" in k.holds)
+            raise ValueError(
+                f"candidates are kept in files of format {able}, not in format {name!r}: give their labels"
+            )
         options["candidates"] = candidates
-    getattr(import_module(module), writer)(events, path, labels, **options)
+    if "features" not in kind.holds and not isinstance(events, Event):
+        events = _without_features(events, name)
+    _loaded(kind.writer)(events, path, labels, **options)
 
 
 def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
@@ -137,10 +181,10 @@ def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
     """
     file = existing(path)
     name = format or _told_from(file)
-    module, _, _, reader = _format(name)
+    reader = _format(name).labels
     if reader is None:
         raise FormatError(f"{file}: format {name!r} holds no cluster labels")
-    labels: list[IntArray] = getattr(import_module(module), reader)(file)
+    labels: list[IntArray] = _loaded(reader)(file)
     return labels
 
 
@@ -166,18 +210,32 @@ def read_candidates(path: PathLike, format: str | None = None) -> list[StoredCan
     """
     file = existing(path)
     name = format or _told_from(file)
-    module, *_ = _format(name)
-    if name != "parquet":
+    reader = _format(name).candidates
+    if reader is None:
         raise FormatError(f"{file}: format {name!r} holds no candidates")
-    found: list[StoredCandidates] = import_module(module).read_parquet_candidates(file)
+    found: list[StoredCandidates] = _loaded(reader)(file)
     return found
 
 
+def _without_features(events: Iterable[Event], name: str) -> Iterator[Event]:
+    told = False
+    for event in events:
+        if not told and getattr(event, "features", None):
+            told = True
+            warnings.warn(f"format {name!r} does not keep the features {', '.join(event.features)}", stacklevel=4)
+        yield event
+
+
 def _writable() -> list[str]:
-    return [name for name, parts in FORMATS.items() if parts[2] is not None]
+    return [name for name, kind in FORMATS.items() if kind.writer is not None]
 
 
-def _format(name: str) -> tuple[str, str, str | None, str | None]:
+def _loaded(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _format(name: str) -> Format:
     if name not in FORMATS:
         raise ValueError(f"format {name!r} is not known, expected one of {', '.join(FORMATS)}")
     return FORMATS[name]

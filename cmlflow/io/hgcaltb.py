@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import awkward as ak
 import numpy as np
-import uproot
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from cmlflow.event import Deposits, Event, IntArray, Particles
 from cmlflow.io.blocks import BlockEvents
-from cmlflow.io.files import PathLike, atomically, existing, paired
+from cmlflow.io.features import feature_branches, stacked
+from cmlflow.io.files import PathLike, existing
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
 from cmlflow.io.units import MIP_MEV, mev_per_unit
@@ -24,7 +24,6 @@ OPTIONAL = ("hit_purity", "hit_detector", "hit_trackid")
 PRIMARIES = ("PrimaryEnergies", "PrimaryPDGIDs")
 SIGNALS = ("CEESignals", "CHESignals", "AHCALSignals")
 SCANNED_EVENTS = 50
-EVENTS_PER_BASKET = 256
 HGCAL_LAYERS = 50
 
 
@@ -97,7 +96,8 @@ class HgcaltbEvents(BlockEvents):
         self._named = own if detector is None else detector
         self._mev = mev_per_unit(own, unnamed=MIP_MEV)
         tree = self._handle
-        self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES) if b in tree]
+        self._features = feature_branches(tree, known=(*REQUIRED, *OPTIONAL, "hit_cluster"))
+        self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES, *self._features) if b in tree]
         self._edges = entry_edges(tree, self._branches, step_size)
         self._plan: Plan | None = None
 
@@ -159,12 +159,20 @@ class HgcaltbEvents(BlockEvents):
         }
         threshold = (0.5 if steps else 0.0) if self._threshold is None else self._threshold
         if steps:
+            if self._features:
+                warnings.warn(
+                    f"{self.path}: branches {', '.join(self._features)} are not read: steps are merged into cells",
+                    stacklevel=2,
+                )
             return _from_steps(hits, layer, shower, plan, threshold, given)
         energy = hits["hit_Edep"] / self._mev
         keep = energy >= threshold
         position = np.stack([hits[f"hit_{a}"] for a in "xyz"], axis=1)[keep]
         purity = np.asarray(hits["hit_purity"])[keep] if "hit_purity" in hits else None
-        return Event(position, energy[keep], layer[keep], shower[keep], purity=purity, **given)
+        features = {self._features[name]: hits[name][keep] for name in self._features}
+        return Event(
+            position, energy[keep], layer[keep], shower[keep], purity=purity, features=stacked(features), **given
+        )
 
 
 def _from_steps(
@@ -221,77 +229,3 @@ def read_hgcaltb_labels(path: PathLike) -> list[IntArray]:
     tree = open_tree(file, TREE, ["hit_cluster"])
     column = read_jagged(file, tree, ["hit_cluster"], 0, int(tree.num_entries))["hit_cluster"]
     return [column[i].astype(np.int64) for i in range(len(column.counts))]
-
-
-def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[ArrayLike] | None = None) -> None:
-    """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
-
-    The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks and
-    directions are lost. Energies are converted to MeV, those of hits from MIP, or from GeV for the detectors
-    ``slab-*``, ``atlas`` and ``edm4hep``; reading gives back the same float32 values. The name of the detector is
-    kept beside the tree where all events have the same.
-
-    Parameters
-    ----------
-    events : iterable of Event
-        Taken one by one; no more than one basket of them is held in memory.
-    path : path-like
-        Takes its place when all is written.
-    labels : iterable of array_like of shape (n_hits,), int, optional
-        Cluster labels of each event, kept in a branch `hit_cluster`.
-
-    Raises
-    ------
-    OSError
-        Names the file; for example on a full disk.
-    ValueError, TypeError
-        Where labels do not fit the events, there are several detectors and not all in MIP, or something is not an
-        `Event`.
-    """
-    kinds = {f"{a}": "f8" for a in ("x", "y", "z", "Edep")} | {"layer": "i4", "showerid": "i4", "purity": "f8"}
-    if labels is not None:
-        kinds["cluster"] = "i4"
-    with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
-        rows: list[dict[str, NDArray[Any]]] = []
-        tree = file.mktree(TREE, _basket(rows, kinds), title="events of cmlflow, merged cells")
-        detectors: dict[str, float] = {}
-        for _, event, row in paired(events, labels):
-            unit = mev_per_unit(event.detector, unnamed=MIP_MEV)
-            detectors[event.detector or ""] = unit
-            if len(detectors) > 1 and set(detectors.values()) != {MIP_MEV}:
-                names = ", ".join(repr(name) for name in detectors)
-                raise ValueError(f"events of several detectors ({names}), not all in MIP: write a file for each")
-            rows.append(_merged_row(event, row, unit))
-            if len(rows) >= EVENTS_PER_BASKET:
-                tree.extend(_basket(rows, kinds))
-                rows = []
-        if rows:
-            tree.extend(_basket(rows, kinds))
-        if len(detectors) == 1:
-            file[DETECTOR] = next(iter(detectors))
-
-
-def _merged_row(event: Event, labels: IntArray | None, mev: float) -> dict[str, NDArray[Any]]:
-    x, y, z = event.position.T
-    hits = {"x": x, "y": y, "z": z, "Edep": event.energy.astype(np.float64) * mev, "layer": event.layer}
-    hits |= {"showerid": event.particle_id, "purity": event.purity}
-    if labels is not None:
-        hits["cluster"] = labels
-    energy = event.particles.energy.astype(np.float64) * 1000
-    number = np.array(-1 if event.number is None else event.number)
-    return hits | {"PrimaryEnergies": energy, "PrimaryPDGIDs": event.particles.pdg_id, "eventNumber": number}
-
-
-def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[str, Any]:
-    def jagged(name: str, kind: str) -> Any:
-        flat = np.concatenate([row[name] for row in rows]) if rows else np.zeros(0, kind)
-        if kind == "i4" and np.abs(flat).max(initial=0) >= 2**31:
-            raise ValueError(f"{name} has a value of {np.abs(flat).max()}, which does not fit 32 bits")
-        return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
-
-    return {
-        "hit": ak.zip({name: jagged(name, kind) for name, kind in kinds.items()}),
-        "PrimaryEnergies": jagged("PrimaryEnergies", "f8"),
-        "PrimaryPDGIDs": jagged("PrimaryPDGIDs", "i4"),
-        "eventNumber": np.array([row["eventNumber"] for row in rows], np.int64),
-    }

@@ -238,7 +238,7 @@ def reassign(profile: ShowerProfile, event: Event, z: np.ndarray, labels: np.nda
     """
     if len(labels) == 0 or labels.max() < 1:
         return labels
-    x, points = torch.from_numpy(event.features()).double(), torch.from_numpy(z).double()  # in any order of the hits
+    x, points = torch.from_numpy(event.inputs()).double(), torch.from_numpy(z).double()  # in any order of the hits
     features, near = pair_features(x, points, summarise(x, points, torch.from_numpy(labels)))
     best = near.gather(1, profile(features.float()).argmax(1, keepdim=True))[:, 0].numpy()
     out = np.full(len(labels), -1, np.int64)
@@ -253,7 +253,7 @@ def _pairs(event: Event, z: np.ndarray) -> tuple[Tensor, Tensor, Tensor] | None:
     ids, labels = np.unique(event.particle_id[known], return_inverse=True)
     if len(ids) < 2:
         return None
-    x, y = torch.from_numpy(event.features()[known]), torch.from_numpy(labels)
+    x, y = torch.from_numpy(event.inputs()[known]), torch.from_numpy(labels)
     points = torch.from_numpy(z[known])
     features, near = pair_features(x, points, summarise(x, points, y))
     right = near == y[:, None]

@@ -44,7 +44,7 @@ class EventShowers:
     """
 
     def __init__(self, event: Event, finder: AxisFinder, beta: Array, labels: Array) -> None:
-        points = event.features()
+        points = event.inputs()
         self.order = np.lexsort(points.T)
         points, beta, labels = points[self.order], beta[self.order], labels[self.order]
         x = torch.from_numpy(points)

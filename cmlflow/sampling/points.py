@@ -87,7 +87,7 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
     >>> event_points(event, tracks=True).x.tolist()
     [[0.0, 0.0, 110.0, 2.0, 1.0, 0.0, 5.0, 5.0], [3.0, 4.0, 100.0, 5.0, 0.0, 1.0, 0.0, 5.0]]
     """
-    hits = event.features()
+    hits = event.inputs()
     none = np.full(event.n_hits, -1, np.int64)
     if not tracks:
         unknown = np.zeros((event.n_hits, 3), np.float32)

@@ -34,7 +34,7 @@ def finder():
 
 def test_counts_around_lines_equal_loops():
     e, net = tracks_and_halos(0), finder()
-    x = torch.from_numpy(e.features())
+    x = torch.from_numpy(e.inputs())
     at = np.array([[0.0, 0.0], [5.0, -3.0]])
     found = net.features(x, at).numpy()
     place = [(px / z * 350, py / z * 350) for px, py, z in e.position.tolist()]
@@ -55,12 +55,12 @@ def test_counts_around_lines_equal_loops():
 
 
 def test_lines_are_those_through_the_hits_unless_given():
-    x = torch.from_numpy(tracks_and_halos(1).features())
+    x = torch.from_numpy(tracks_and_halos(1).inputs())
     assert torch.equal(finder().features(x), finder().features(x, projected(x)))
 
 
 def test_events_of_a_batch_do_not_see_each_other_and_order_does_not_matter():
-    one, two = (torch.from_numpy(tracks_and_halos(seed).features()) for seed in (1, 2))
+    one, two = (torch.from_numpy(tracks_and_halos(seed).inputs()) for seed in (1, 2))
     net = finder()
     together = net(torch.cat([one, two]), torch.tensor([0, len(one), len(one) + len(two)]))
     order = torch.randperm(len(two), generator=torch.Generator().manual_seed(0))
@@ -97,10 +97,10 @@ def test_finder_learns_tracks_from_halos():
     assert net.ends.tolist() == [1, 2, 4, 6, 7, 9, 12]
     e = tracks_and_halos(77)
     with torch.no_grad():
-        beta = net(torch.from_numpy(e.features()))["beta"].numpy()
+        beta = net(torch.from_numpy(e.inputs()))["beta"].numpy()
     first = np.flatnonzero(e.layer == 1)
     axes = e.position[first, :2] / e.position[first, 2:] * 350
-    distance = np.linalg.norm(projected(torch.from_numpy(e.features()))[:, None] - axes, axis=2).min(1)
+    distance = np.linalg.norm(projected(torch.from_numpy(e.inputs()))[:, None] - axes, axis=2).min(1)
     assert beta[distance < 0.5].mean() > 0.8
     assert beta[distance > 2.0].mean() < 0.2
 

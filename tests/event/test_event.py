@@ -32,8 +32,8 @@ def test_types_and_shapes():
         np.float32, np.float32, np.int64, np.int64,
     )  # fmt: skip
     assert (e.n_hits, len(e), e.n_particles) == (3, 3, 2)
-    np.testing.assert_array_equal(e.features(), np.column_stack([XYZ, [1, 2, 3], [1, 1, 2]]).astype(np.float32))
-    assert e.features().dtype == np.float32
+    np.testing.assert_array_equal(e.inputs(), np.column_stack([XYZ, [1, 2, 3], [1, 1, 2]]).astype(np.float32))
+    assert e.inputs().dtype == np.float32
     assert repr(event(number=4)) == "<Event 4: 3 hits, 2 particles>"
 
 
@@ -48,7 +48,7 @@ def test_defaults():
 def test_empty_event():
     for e in (Event([], []), Event(np.empty((0, 3)), np.empty(0), [], [])):
         assert (e.n_hits, e.n_particles) == (0, 0)
-        assert e.features().shape == (0, 5)
+        assert e.inputs().shape == (0, 5)
         assert len(e.deposits) == len(e.fractions) == len(e.purity) == 0
 
 
@@ -142,7 +142,14 @@ def test_integers_in_any_kind():
     ("change", "message"),
     [
         ({"position": [[0, 0, 1]]}, r"event 8: position has shape \(1, 3\), expected \(3, 3\)"),
-        ({"position": np.zeros((3, 2))}, r"position has shape \(3, 2\), expected \(3, 3\)"),
+        ({"position": np.zeros((3, 4))}, r"position has shape \(3, 4\), expected \(3, 3\)"),
+        ({"position": np.zeros((2, 2))}, r"position has shape \(2, 2\), expected \(3, 3\)"),
+        ({"features": [1, 2, 3]}, r"event 8: features is \[1, 2, 3\], expected a dict from names to arrays"),
+        ({"features": {"time": [1.0, 2.0]}}, r"features\['time'\] has shape \(2,\), expected \(3,\) or \(3, m\)"),
+        ({"features": {"time": [1.0, 2.0, np.inf]}}, r"event 8: features\['time'\] of hit 2 is infinite"),
+        ({"features": {"time": ["a", "b", "c"]}}, r"features\['time'\] is \['a', 'b', 'c'\], expected numbers"),
+        ({"features": {"energy": [1, 2, 3]}}, "event 8: 'energy' cannot be the name of a feature"),
+        ({"features": {"my time": [1, 2, 3]}}, "'my time' cannot be the name of a feature, expected an identifier"),
         ({"position": [[0, 0, 1], [0, 0, np.inf], [0, 0, 0]]}, "event 8: position of hit 1 is inf, expected finite"),
         ({"energy": [[1.0], [2.0], [3.0]]}, r"energy has shape \(3, 1\), expected \(n_hits\)"),
         ({"energy": [1.0, np.nan, 2.0]}, "event 8: energy of hit 1 is nan, expected finite values"),
@@ -170,7 +177,6 @@ def test_integers_in_any_kind():
         ({"particles": ([11], [-5.0], np.eye(3)[:1])}, r"particles.energy of entry 0 is -5.0, expected 0 or above"),
         ({"detector": 5}, r"detector is 5, expected a name"),
         ({"particles": 3}, r"particles is 3, expected the arrays pdg_id, energy, direction"),
-        ({"deposits": ([0], [10**12], [1.0])}, r"name particle 1000000000000, expected numbers from 0 on"),
         ({"position": "abc"}, r"position is 'abc', expected numbers of one shape"),
         ({"deposits": "abc"}, r"deposits is 'abc', expected the arrays hit, particle, energy"),
         ({"tracks": ([5.0], [[0, 0, 1]], [[0, 0, 300]], [2])}, r"tracks.particle names a particle outside -1..1"),
@@ -269,6 +275,113 @@ def test_as_events():
     ):
         with pytest.raises(TypeError, match=message):
             as_events(wrong)
+
+
+def full_event(n=6, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    given = {
+        "position": rng.normal(size=(n, 3)),
+        "energy": rng.uniform(1, 2, n),
+        "layer": rng.integers(1, 9, n),
+        "particle_id": rng.integers(-1, 2, n),
+        "features": {"time": rng.normal(size=n), "shape": rng.normal(size=(n, 2))},
+        "deposits": (rng.integers(0, n, 3 * n), rng.integers(-1, 2, 3 * n), rng.uniform(0, 1, 3 * n)),
+        "purity": rng.uniform(0, 1, n),
+        "particles": ([11, 22], [5.0, np.nan], np.eye(3)[:2], [70, 90]),
+        "tracks": ([10.0], [[0, 0, 1]], [[0, 0, 300]], [1], [[[0, 0, 300], [np.nan] * 3]]),
+        "detector": "mine",
+        "number": 4,
+    }
+    return Event(**given | changes)
+
+
+def test_features():
+    e = full_event()
+    assert {name: (a.shape, a.dtype) for name, a in e.features.items()} == {
+        "time": ((6,), np.float32),
+        "shape": ((6, 2), np.float32),
+    }
+    wanted = np.column_stack([e.energy, e.features["shape"], e.position, e.features["time"]])
+    np.testing.assert_array_equal(e.inputs(["energy", "shape", "position", "time"]), wanted)
+    assert np.isnan(event(features={"time": [1, np.nan, 2]}).features["time"][1])
+    assert event().features == {}
+    with pytest.raises(
+        ValueError, match="event 4 has no feature 'charge'; it has position, energy, layer, time, shape"
+    ):
+        e.inputs(["charge"])
+
+
+def test_two_columns_of_positions():
+    e = event(position=[[1, 2], [3, 4], [5, 6]])
+    assert e.position.tolist() == [[1, 2, 0], [3, 4, 0], [5, 6, 0]]
+    assert e.position.dtype == np.float32
+
+
+@pytest.mark.parametrize("hits", [slice(1, 4), np.array([True, False, True, True, False, False]), [4, 0, 4], [], -2])
+def test_some_hits_of_an_event_equal_the_twin(hits):
+    e = full_event()
+    if isinstance(hits, int):
+        with pytest.raises(TypeError, match="event 4: hit -2 alone asked for"):
+            e[hits]
+        return
+    part, place = e[hits], np.arange(6)[hits].tolist()
+    for name in ("position", "energy", "layer", "particle_id", "purity"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(e, name)[place])
+    for name in e.features:
+        np.testing.assert_array_equal(part.features[name], e.features[name][place])
+    d = e.deposits
+    given = zip(d.hit, d.particle, d.energy, strict=True)
+    rows = [(new, p, x) for h, p, x in given for new, i in enumerate(place) if h == i]
+    assert list(zip(part.deposits.hit, part.deposits.particle, part.deposits.energy, strict=True)) == rows
+    assert (part.particles.number.tolist(), len(part.tracks), part.detector, part.number) == ([70, 90], 1, "mine", 4)
+
+
+def test_equality_and_copies():
+    import copy
+    import pickle
+
+    e = full_event()
+    assert e == full_event()
+    assert e == copy.copy(e) == copy.deepcopy(e) == pickle.loads(pickle.dumps(e)) == e[:] == e.replace()
+    assert e != full_event(seed=1)
+    for name in ("deposits", "purity", "particle_id", "features", "tracks", "detector", "number"):
+        assert e != full_event(**{name: None}), name
+    later = {**e.features, "time": e.features["time"] + 1}
+    assert e.replace(features=later) != e
+    assert e.replace(features=later).features["time"][0] == e.features["time"][0] + 1
+    assert e != "event"
+    with pytest.raises(TypeError):
+        list(e)
+
+
+def test_sparse_numbers_are_compacted():
+    numbers = [300_000, -1, 7, 300_000, 2**62]
+    deposits = ([0, 0, 2], [300_000, 555_555, -1], [1.0, 2.0, 3.0])
+    tracks = ([1.0, 2.0], [[0, 0, 1]] * 2, [[0, 0, 0]] * 2, [7, 99])
+    e = Event(np.zeros((5, 3)), np.ones(5), particle_id=numbers, deposits=deposits, tracks=tracks)
+    assert e.particles.number.tolist() == [7, 300_000, 555_555, 2**62]
+    assert e.particle_id.tolist() == [1, -1, 0, 1, 3]
+    assert e.deposits.particle.tolist() == [1, 2, -1]
+    assert e.tracks.particle.tolist() == [0, -1]
+    assert e[2:].particle_id.tolist() == [0, 1, 3]
+    few = event(particle_id=[0, 5, -1])  # numbers that are nearly dense stay
+    assert (few.n_particles, few.particle_id.tolist(), few.particles.number) == (6, [0, 5, -1], None)
+    with pytest.raises(ValueError, match="name particle 300000, but there are 1 particles; expected rows"):
+        event(particle_id=[300_000, 0, 0], particles=([11], [1.0], [[0, 0, 1]]))
+
+
+def test_positions_that_float32_cannot_tell_apart():
+    near, far = np.random.default_rng(0).uniform(-50, 50, (200, 3)), np.array([4.7e8, 6.1e8, 0])
+    with pytest.warns(
+        UserWarning, match=r"positions of up to 6e\+08 .* resolves only 64 .*; subtract an origin"
+    ) as said:
+        Event(near + far, np.ones(200))
+    assert said[0].filename == __file__
+    with pytest.warns(UserWarning, match="values of feature 'time' of up to 2e.09 .*; subtract an offset"):
+        event(features={"time": 1.7e9 + np.arange(3)})
+    Event(1e5 * near, np.ones(200))  # far and far apart: nothing is lost
+    Event((near + far).astype(np.float32), np.ones(200))  # lost before, if at all
+    event(features={"cell": np.array([1, 2, 4]) * 2**40})
 
 
 def test_an_event_keeps_what_was_checked():

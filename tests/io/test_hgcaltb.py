@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmlflow.io.hgcaltb as module
+import cmlflow.io.hgcaltb_writer as writer
 from cmlflow.evaluation import evaluate
 from cmlflow.event import Event
 from cmlflow.io import FormatError, read, read_labels, write
@@ -233,7 +234,7 @@ def test_merged_round_trip(make_event, assert_equal, drawn):
 
 
 def test_merged_labels_branches_and_streaming(tmp_path, make_event, assert_equal, monkeypatch):
-    monkeypatch.setattr(module, "EVENTS_PER_BASKET", 2)
+    monkeypatch.setattr(writer, "EVENTS_PER_BASKET", 2)
     events = [make_event(i, n, 2) for i, n in enumerate((3, 0, 5, 4, 1))]
     labels = [np.arange(e.n_hits) - 1 for e in events]
     write(events, tmp_path / "a.root", labels=labels)
@@ -362,7 +363,7 @@ def test_full_disk(tmp_path, make_event, monkeypatch):
         def __exit__(self, *_):
             self.file.close()
 
-    monkeypatch.setattr(module, "open", lambda *how: Full(open(*how)), raising=False)  # noqa: SIM115
+    monkeypatch.setattr(writer, "open", lambda *how: Full(open(*how)), raising=False)  # noqa: SIM115
     with pytest.raises(OSError, match=r"cannot write .*a.root: .*No space left"):
         write((make_event(i, 500, 2) for i in range(20)), tmp_path / "a.root")
     assert not os.listdir(tmp_path)
@@ -409,3 +410,30 @@ def test_real_raw_steps():
     # the order of the primaries shows in the response: contained electrons give about 39 MIP per GeV
     response = uncut[1].deposits.energy[uncut[1].deposits.particle == 0].sum() / uncut[1].particles.energy[0]
     assert 38 < response < 41
+
+
+def test_features_are_branches(tmp_path, make_event):
+    rng = np.random.default_rng(0)
+    events = [make_event(i, n, 2, detector="hgcal") for i, n in enumerate((3, 0, 5))]
+    events = [
+        e.replace(features={"time": rng.normal(size=len(e)), "fit": rng.normal(size=(len(e), 2))}) for e in events
+    ]
+    write(events, tmp_path / "a.root")
+    for e, back in zip(events, read(tmp_path / "a.root"), strict=True):
+        assert list(back.features) == ["time", "fit"]
+        for name, values in e.features.items():
+            np.testing.assert_array_equal(back.features[name], values)
+    kept = read(tmp_path / "a.root", threshold=20)[2]
+    np.testing.assert_array_equal(kept.features["time"], events[2].features["time"][events[2].energy >= 20])
+    with pytest.raises(ValueError, match=r"event has the features time, but the events before time, fit__0, fit__1"):
+        write([events[0], make_event(1, 3, 1).replace(features={"time": np.ones(3)})], tmp_path / "b.root")
+    with pytest.warns(UserWarning, match="format 'mltree' does not keep the features time, fit"):
+        write(events, tmp_path / "c.root", format="mltree")
+
+
+def test_features_of_steps_are_told(tmp_path, running):
+    for e in running:
+        e["hit_time"] = np.ones(len(e["hit_x"]))
+    store(tmp_path / "a.root", running)
+    with pytest.warns(UserWarning, match=r"a.root: branches hit_time are not read: steps are merged into cells"):
+        assert read(tmp_path / "a.root")[0].features == {}

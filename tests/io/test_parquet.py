@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cmlflow.io.parquet as module
+import cmlflow.io.parquet_writer as module
 from cmlflow.event import Event
 from cmlflow.io import FormatError, StoredCandidates, read, read_candidates, read_labels, write
-from cmlflow.io.parquet import ParquetEvents, write_parquet
+from cmlflow.io.parquet import ParquetEvents
+from cmlflow.io.parquet_writer import write_parquet
 
 shapes = st.tuples(
     st.integers(0, 2**31),
@@ -183,6 +184,80 @@ def test_refused_when_the_event_is_read(tmp_path, changes, message):
     assert "a.parquet" in str(caught.value)
 
 
+def fixed(values):
+    return pa.FixedSizeListArray.from_arrays(pa.array(values), 2)
+
+
+XYZ = {f"hit_{a}_cm": [1.0, 2.0, 3.0, 4.0] for a in "xyz"} | {"hit_energy": [1.0, 2.0, 3.0, 4.0]}
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted"),
+    [
+        (fixed([0, 1, 1, 0]), [[0, 1], [1, 0]]),
+        (pa.array([[0, 1], [1, 0]], pa.large_list(pa.int8())), [[0, 1], [1, 0]]),
+        (pa.array([[0, 1], [1, 0]], pa.list_view(pa.uint64())), [[0, 1], [1, 0]]),
+        (pa.array([[0.0, 1.0], [1.0, 0.0]]), [[0, 1], [1, 0]]),
+        (pa.array([[0, None], [None, 1]]), [[0, -1], [-1, 1]]),
+        (pa.array([[0.0, None], [float("nan"), 1.0]]), [[0, -1], [-1, 1]]),
+        (pa.array([None, [1, 0]], pa.list_(pa.int32())), [[-1, -1], [1, 0]]),
+        (pa.array([[0, 300_000], [1, 0]]), [[0, 1], [1, 0]]),
+    ],
+)
+def test_lists_of_other_writers(tmp_path, column, wanted):
+    """What Event takes is taken from any kind of list; null is the unknown particle."""
+    table = pa.table({name: fixed(values) for name, values in XYZ.items()} | {"hit_particle": column})
+    pq.write_table(table, tmp_path / "a.parquet")
+    events = read(tmp_path / "a.parquet")
+    assert [e.particle_id.tolist() for e in events] == wanted
+    assert [e.energy.tolist() for e in events] == [[1, 2], [3, 4]]
+    sliced = pa.concat_tables([table, table]).slice(1, 2)
+    pq.write_table(sliced, tmp_path / "b.parquet")
+    assert [e.energy.tolist() for e in read(tmp_path / "b.parquet")] == [[3, 4], [1, 2]]
+
+
+def test_features(tmp_path, make_event):
+    events = [make_event(i, n, 2) for i, n in enumerate((3, 0, 5))]
+    rng = np.random.default_rng(0)
+    events = [
+        e.replace(features={"time": rng.normal(size=len(e)), "fit": rng.normal(size=(len(e), 2))}) for e in events
+    ]
+    events[0].features["time"][1] = np.nan
+    events.append(make_event(9, 4, 1))  # without
+    write(events, tmp_path / "a.parquet")
+    assert list(read(tmp_path / "a.parquet")) == events
+    late = [*events[:2], events[2].replace(features={"new": np.ones(5)})]
+    with pytest.raises(ValueError, match=r"event 2 has a feature 'new' of shape \(5,\), which the first events"):
+        write_parquet(late, tmp_path / "b.parquet", events_per_group=1)
+    with pytest.raises(ValueError, match=r"hit_time has \(2,\) numbers per hit in one event, but \(\) in one before"):
+        write([events[0], events[2].replace(features={"time": np.ones((5, 2))})], tmp_path / "b.parquet")
+    assert os.listdir(tmp_path) == ["a.parquet"]
+
+
+def test_features_of_other_writers(tmp_path):
+    pq.write_table(minimal(hit_time=[[1, None], []], hit_ok=[[True, False], []]), tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(first.features["time"], [1, np.nan])
+    assert first.features["ok"].tolist() == [1, 0]
+    assert second.features["time"].shape == (0,)
+    strange = {"hit_name": [["a", "b"], []], "hit_x": [[1.0, 2.0], []], "hit_flag": [1, 2], "jet_pt": [1.0, 2.0]}
+    pq.write_table(minimal(**strange), tmp_path / "b.parquet")
+    with pytest.warns(UserWarning, match=r"hit_name \(.*string.*\), hit_x \(.*\), hit_flag \(int64\) are not") as said:
+        assert read(tmp_path / "b.parquet")[0].features == {}
+    assert len(said) == 1
+    pq.write_table(minimal(hit_time=[[1.0], []]), tmp_path / "c.parquet")
+    with pytest.raises(FormatError, match="entry 0: hit_time has 1 values, but hit_x_cm has 2"):
+        read(tmp_path / "c.parquet")[0]
+
+
+def test_numbers_of_particles(tmp_path):
+    e = Event(np.zeros((2, 3)), [1.0, 2.0], particle_id=[70, 123_456])
+    write([e, Event(np.zeros((2, 3)), [1.0, 2.0], particle_id=[0, 1])], tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    assert first == e
+    assert (first.particles.number.tolist(), second.particles.number) == ([70, 123_456], None)
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 def test_truncated(tmp_path, make_event, kept):
     path = tmp_path / "a.parquet"
@@ -299,7 +374,7 @@ def test_candidates_that_are_not_there_or_wrong(tmp_path, make_event):
         read_candidates(tmp_path / "a.parquet")
     with pytest.raises(ValueError, match="labels and candidates are both given"):
         write(events, tmp_path / "b.parquet", labels=labels, candidates=given)
-    with pytest.raises(ValueError, match="candidates are kept in Parquet files alone, not in format 'hgcaltb'"):
+    with pytest.raises(ValueError, match="candidates are kept in files of format parquet, not in format 'hgcaltb'"):
         write(events, tmp_path / "b.root", candidates=given)
     with pytest.raises(ValueError, match="there are labels for 1 events, but more events"):
         write(events, tmp_path / "b.parquet", candidates=given[:1])

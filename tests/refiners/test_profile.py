@@ -32,7 +32,7 @@ def test_summaries_and_features_as_written():
     labels = e.particle_id.copy()
     labels[::7] = -1
     z = rng.normal(size=(e.n_hits, 3)).astype(np.float32)
-    x = e.features()
+    x = e.inputs()
     s = summarise(torch.from_numpy(x), torch.from_numpy(z), torch.from_numpy(labels))
     place = [(p[0] / p[2] * 350, p[1] / p[2] * 350) for p in x.tolist()]
     for c in range(3):

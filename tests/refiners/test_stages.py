@@ -23,12 +23,12 @@ def finder():
 
 def beta_of(finder, e):
     with torch.no_grad():
-        return finder(torch.from_numpy(e.features()))["beta"].numpy()
+        return finder(torch.from_numpy(e.inputs()))["beta"].numpy()
 
 
 def nearest(e):
     """Every hit with the particle of the nearest true axis."""
-    distance = np.linalg.norm(projected(torch.from_numpy(e.features()))[:, None] - true_axes(e)[1], axis=2)
+    distance = np.linalg.norm(projected(torch.from_numpy(e.inputs()))[:, None] - true_axes(e)[1], axis=2)
     return distance.argmin(1)
 
 
@@ -59,8 +59,8 @@ def test_axes_starts_and_candidates(finder):
 def test_features_of_the_first_stage_as_written(finder):
     e = tracks_and_halos(22)
     s = showers(finder, e)
-    found, x = s.features(None).numpy(), e.features()[s.order]
-    around = finder.features(torch.from_numpy(e.features()), s.axes).numpy()[:, :28].reshape(3, 4, 7)
+    found, x = s.features(None).numpy(), e.inputs()[s.order]
+    around = finder.features(torch.from_numpy(e.inputs()), s.axes).numpy()[:, :28].reshape(3, 4, 7)
     depth = finder.depths(torch.from_numpy(x))
     for i in range(0, e.n_hits, 5):
         for k, c in enumerate(s.near[i]):
@@ -75,7 +75,7 @@ def test_features_of_later_stages_equal_loops(finder):
     labels = nearest(e)
     labels[::11] = -1
     s = EventShowers(e, finder, beta_of(finder, e), labels)
-    x, labels = e.features()[s.order].astype(float), labels[s.order]
+    x, labels = e.inputs()[s.order].astype(float), labels[s.order]
     shares = np.random.default_rng(0).dirichlet(np.ones(3), e.n_hits)
     found = s.features(shares).numpy()
     assert found.shape == (e.n_hits, 3, 20)

@@ -96,7 +96,7 @@ def test_simulated_jets_equal_to_loops():
 def test_hits_alone_are_the_features_of_the_event():
     event = random_event()
     points = event_points(event)
-    np.testing.assert_array_equal(points.x, event.features())
+    np.testing.assert_array_equal(points.x, event.inputs())
     np.testing.assert_array_equal(points.weight, event.energy)
     assert (points.track == -1).all()
     assert (points.n_hits, points.n_tracks, n_points(event)) == (30, 0, 30)

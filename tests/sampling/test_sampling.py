@@ -24,7 +24,7 @@ def test_collate_puts_hits_one_after_the_other():
     batch = collate(events)
     assert batch.ptr.tolist() == [0, 4, 4, 7]
     for e, a, b in zip(events, batch.ptr[:-1], batch.ptr[1:], strict=True):
-        np.testing.assert_array_equal(batch.x[a:b], e.features())
+        np.testing.assert_array_equal(batch.x[a:b], e.inputs())
         np.testing.assert_array_equal(batch.particle_id[a:b], e.particle_id)
         np.testing.assert_array_equal(batch.weight[a:b], e.energy)
     assert batch.ptr.dtype == torch.int64

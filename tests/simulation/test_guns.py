@@ -10,7 +10,7 @@ from cmlflow.simulation import SAMPLES, SPLITS, Sample, ShowerLibrary, Simulated
 def same(a, b):
     return (
         a.number == b.number
-        and np.array_equal(a.features(), b.features())
+        and np.array_equal(a.inputs(), b.inputs())
         and np.array_equal(a.particle_id, b.particle_id)
         and np.array_equal(a.deposits.energy, b.deposits.energy)
         and np.array_equal(a.particles.direction, b.particles.direction)

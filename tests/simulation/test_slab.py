@@ -195,8 +195,8 @@ def test_selection_keeps_deposits_of_kept_cells_only():
     whole = overlay_slab(*args, np.random.default_rng(9), selection=None)
     kept = overlay_slab(*args, np.random.default_rng(9), selection=Selection())
     assert kept.n_hits < whole.n_hits
-    place = {tuple(row): i for i, row in enumerate(whole.features().tolist())}
-    where = np.array([place[tuple(row)] for row in kept.features().tolist()])
+    place = {tuple(row): i for i, row in enumerate(whole.inputs().tolist())}
+    where = np.array([place[tuple(row)] for row in kept.inputs().tolist()])
     np.testing.assert_array_equal(kept.particle_id, whole.particle_id[where])
     np.testing.assert_array_equal(kept.purity, whole.purity[where])
     assert (kept.energy >= 2 * HG.noise[kept.layer - 1] * (1 - 1e-6)).all()
