@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import detector as find_detector
 from cmlflow.event import Event
-from cmlflow.simulation.detector import detector as find_detector
 from cmlflow.simulation.library import Shower
 from cmlflow.simulation.overlay import reflect
 

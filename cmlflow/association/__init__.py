@@ -7,9 +7,11 @@ Everything here works without torch.
 
 from cmlflow.association.associator import Associator, Embedded
 from cmlflow.association.candidates import Candidates
-from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momenta
+from cmlflow.association.energy import EnergyScale, four_momenta
+from cmlflow.association.energy_fit import fit_energy_scale
 from cmlflow.association.ownership import Ownership, assign_tracks
-from cmlflow.association.sharing import Sharing, fit_sharing, share_hits
+from cmlflow.association.sharing import Sharing, share_hits
+from cmlflow.association.sharing_fit import fit_sharing
 from cmlflow.association.truth import match_particles, true_shares
 
 __all__ = [

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.association.candidates import Candidates
-from cmlflow.association.energy import EnergyScale, fit_energy_scale, four_momenta
+from cmlflow.association.energy import EnergyScale, four_momenta
+from cmlflow.association.energy_fit import fit_energy_scale
 from cmlflow.association.ownership import Ownership, assign_tracks
-from cmlflow.association.sharing import Sharing, fit_sharing, share_hits
+from cmlflow.association.sharing import Sharing, share_hits
+from cmlflow.association.sharing_fit import fit_sharing
 from cmlflow.event import Event
 
 Array = NDArray[np.float64]
@@ -67,7 +69,7 @@ class Associator:
     simple, remnants, nearest, track_weight, penalty
         As in `fit_sharing`.
     vertex : (float, float, float) [cm] or "tracks"
-        Where neutral particles come from, see `cmlflow.association.features.vertex_of`.
+        Where neutral particles come from, see `cmlflow.event.vertex_of`.
     sharing : Sharing or None
         Found by `fit`.
     scale : EnergyScale or None

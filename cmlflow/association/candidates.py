@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import FloatArray, IntArray
+from cmlflow.particles import NEUTRON, PHOTON, PION
 
 Array = NDArray[np.float64]
 
 NOBODY = -1
-CHARGED, PHOTON, NEUTRAL_HADRON = 211, 22, 2112
 """Particle Data Group codes that candidates get: charged, photon-like, neutral hadron."""
 ROUNDING = 1e-4
 
@@ -76,10 +76,10 @@ class Candidates:
         total = share.sum(axis=0, dtype=np.float64)
         _first(total > 1 + ROUNDING, total, "sum of the shares of hit {}", "at most 1")
         _first(~np.isfinite(momentum), momentum, "momentum of candidate {}, component {},", "a finite number")
-        kinds = np.isin(np.abs(pdg_id), (CHARGED, PHOTON, NEUTRAL_HADRON))
+        kinds = np.isin(np.abs(pdg_id), (PION, PHOTON, NEUTRON))
         _first(~kinds, pdg_id, "pdg_id of candidate {}", "211 or -211 charged, 22 photon-like, 2112 neutral hadron")
         _first(track < NOBODY, track, "track of candidate {}", "-1 (neutral) or above")
-        charged = np.abs(pdg_id) == CHARGED
+        charged = np.abs(pdg_id) == PION
         _first(
             charged != (track >= 0),
             track,

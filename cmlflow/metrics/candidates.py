@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.event import Event
+from cmlflow.event import Event, tracked_particles
 from cmlflow.metrics.matching import Matching, match, numpy_array
 from cmlflow.metrics.reconstruction import Preset, paired, preset_of
 from cmlflow.metrics.resolution import bin_of, hit_weights, resampled_resolution
 from cmlflow.metrics.systems import Sample, SystemFigures, compare_systems, sum_ratio
-from cmlflow.metrics.truth import NEUTRON, PHOTON, classes
+from cmlflow.particles import NEUTRON, PHOTON, neutral_classes
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -141,7 +141,7 @@ def judged_candidates(
     m = match(share, event)
     energy = event.particles.energy.astype(np.float64)
     collected = share @ (event.energy.astype(np.float64) * hit_weights(event))
-    tracked = np.isin(np.arange(event.n_particles), event.tracks.particle)
+    tracked = tracked_particles(event)
     carried = np.full(len(track), -1)
     carried[track >= 0] = event.tracks.particle[track[track >= 0]]
     out = []
@@ -186,7 +186,7 @@ def _members(
     of, by = ~tracked, track < 0
     wanted = {"photon": PHOTON, "neutral_hadron": NEUTRON}.get(kind)
     if wanted is not None:
-        of, by = of & (classes(event.particles.pdg_id) == wanted), by & (classes(pdg_id) == wanted)
+        of, by = of & (neutral_classes(event.particles.pdg_id) == wanted), by & (neutral_classes(pdg_id) == wanted)
     return of, by
 
 

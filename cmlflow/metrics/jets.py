@@ -49,7 +49,7 @@ def true_jet(event: Event, *, vertex: ArrayLike | None = None) -> Array:
     ----------
     event : Event
     vertex : array_like of shape (3,), optional [cm]
-        As in `cmlflow.metrics.truth.vertex_of`.
+        As in `cmlflow.event.vertex_of`.
     """
     total: Array = true_momenta(event)[entering(event, vertex)].sum(axis=0)
     return total

@@ -213,7 +213,7 @@ def _half_width(ordered: Array, fraction: float) -> float:
 def _detector_weights(name: str | None) -> Any:
     if name is None:
         return None
-    from cmlflow.simulation.detector import detector
+    from cmlflow.detectors import detector
 
     try:
         return detector(name).layer_weights

@@ -8,18 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.event import Event
+from cmlflow.detectors import DETECTORS, Slab
+from cmlflow.event import Event, particle_shares, tracked_particles, vertex_of
 from cmlflow.metrics.matching import sum_by
 from cmlflow.metrics.resolution import hit_weights
-from cmlflow.simulation.decays import MASS
-from cmlflow.simulation.detector import DETECTORS, Slab
+from cmlflow.particles import MASS, PION, neutral_classes
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ELECTROMAGNETIC = (11, 22, 111, 221)
-"""Absolute codes of particles that shower like a photon."""
-PION, PHOTON, NEUTRON = 211, 22, 2112
 
 Calibration = Callable[[Event, Array, Ints], ArrayLike]
 """Takes an event, shares (C, n_hits) and classes (C,), and returns energies (C,) [GeV]."""
@@ -67,18 +64,15 @@ def true_candidates(
     """
     if event.tracks is None:
         raise ValueError(f"{event.title}: has no tracks, expected tracks (an empty list of them is allowed)")
-    d, tracks = event.deposits, event.tracks
-    known = d.particle >= 0
-    own = np.zeros((event.n_particles, event.n_hits))
-    np.add.at(own, (d.particle[known], d.hit[known]), event.fractions[known])
-    alone = has_energy(event) & ~np.isin(np.arange(event.n_particles), tracks.particle)
+    own, tracks = particle_shares(event), event.tracks
+    alone = has_energy(event) & ~tracked_particles(event)
     neutral = np.flatnonzero(alone)
 
     # A row more, for tracks whose particle is not known: no cells, a positive pion.
     own = np.concatenate([own, np.zeros((1, event.n_hits))])
     code = np.append(event.particles.pdg_id, PION)
     share = own[np.concatenate([tracks.particle, neutral])]
-    pdg_id = np.concatenate([np.where(code[tracks.particle] < 0, -PION, PION), classes(code[neutral])])
+    pdg_id = np.concatenate([np.where(code[tracks.particle] < 0, -PION, PION), neutral_classes(code[neutral])])
 
     p = tracks.momentum.astype(np.float64)[:, None] * tracks.direction.astype(np.float64)
     momentum = np.zeros((len(share), 4))
@@ -86,7 +80,7 @@ def true_candidates(
     measured = share * (event.energy.astype(np.float64) * hit_weights(event))
     energy = measured.sum(axis=1) if calibrate is None else np.asarray(calibrate(event, share, pdg_id), np.float64)
     centre = measured @ event.position.astype(np.float64) / np.where(measured.sum(1) > 0, measured.sum(1), 1)[:, None]
-    way = centre - (vertex_of(event) if vertex is None else np.asarray(vertex, np.float64))
+    way = centre - vertex_of(event, vertex)
     way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
     rest = slice(len(tracks), None)
     momentum[rest] = np.column_stack([way, np.ones(len(way))])[rest] * energy[rest, None]
@@ -97,7 +91,7 @@ def true_candidates(
 def true_momenta(event: Event) -> Array:
     """Four-momenta (P, 4) [GeV] of the true particles: px, py, pz, E.
 
-    Masses are those of `cmlflow.simulation.decays.MASS`; particles of other kinds have none.
+    Masses are those of `cmlflow.particles.MASS`; particles of other kinds have none.
     """
     energy, direction = event.particles.energy.astype(np.float64), event.particles.direction.astype(np.float64)
     mass = np.array([MASS.get(abs(int(code)), 0.0) for code in event.particles.pdg_id])
@@ -119,7 +113,7 @@ def entering(event: Event, vertex: ArrayLike | None = None) -> NDArray[np.bool_]
     slab = DETECTORS.get(event.detector or "")
     if not isinstance(slab, Slab):
         return np.ones(event.n_particles, np.bool_)
-    start = vertex_of(event) if vertex is None else np.asarray(vertex, np.float64)
+    start = vertex_of(event, vertex)
     d = event.particles.direction.astype(np.float64)
     forward = d[:, 2] > 0
     slope = d[:, :2] / np.where(forward, d[:, 2], 1.0)[:, None]
@@ -128,27 +122,9 @@ def entering(event: Event, vertex: ArrayLike | None = None) -> NDArray[np.bool_]
     return out
 
 
-def vertex_of(event: Event) -> Array:
-    """Where the particles of an event start, shape (3,) [cm]: in the plane z = 0.
-
-    The mean of the points where the lines of its tracks meet that plane in a slab detector, which has no magnetic
-    field; the origin without tracks, or in any other detector.
-    """
-    t = event.tracks
-    if t is None or not len(t) or not isinstance(DETECTORS.get(event.detector or ""), Slab):
-        return np.zeros(3)
-    d, entry = t.direction.astype(np.float64), t.entry.astype(np.float64)
-    return np.append((entry[:, :2] - d[:, :2] / d[:, 2:] * entry[:, 2:]).mean(axis=0), 0.0)
-
-
 def has_energy(event: Event) -> NDArray[np.bool_]:
     """Which particles left something in the hits, shape (P,)."""
     d = event.deposits
     known = d.particle >= 0
     left = sum_by(d.particle[known], event.fractions[known] * event.energy[d.hit[known]], event.n_particles)
     return left > 0
-
-
-def classes(pdg_id: ArrayLike) -> Ints:
-    """Class of neutral particles by their codes: 22 for those that shower like a photon, else 2112."""
-    return np.where(np.isin(np.abs(np.asarray(pdg_id, np.int64)), ELECTROMAGNETIC), PHOTON, NEUTRON).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.event import Event
+from cmlflow.event import Event, particle_shares, tracked_particles
 from cmlflow.metrics.candidates import candidate_arrays, judged_candidates
 from cmlflow.metrics.matching import checked_assignment, match
 from cmlflow.metrics.reconstruction import judge
@@ -132,18 +132,14 @@ def true_shares(event: Event) -> dict[str, Any]:
     d = event.deposits
     known = d.particle >= 0
     hit = np.unique(d.hit[known & (event.fractions < 0.995)])
-    share = np.zeros((event.n_particles, event.n_hits))
-    if len(hit):
-        np.add.at(share, (d.particle[known], d.hit[known]), event.fractions[known])
-    return sparse_shares(share)
+    return sparse_shares(particle_shares(event) if len(hit) else np.zeros((event.n_particles, event.n_hits)))
 
 
 def particle_kinds(event: Event) -> list[int]:
     """Whether each particle has a track."""
     if event.tracks is None:
         return [UNKNOWN] * event.n_particles
-    tracked = np.isin(np.arange(event.n_particles), event.tracks.particle)
-    return [CHARGED if t else NEUTRAL for t in tracked]
+    return [CHARGED if tracked else NEUTRAL for tracked in tracked_particles(event)]
 
 
 def particle_name(event: Event, p: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.event import Event
+from cmlflow.event import Event, tracked_particles
 from cmlflow.metrics.candidates import candidate_arrays
 from cmlflow.metrics.matching import match
 
@@ -108,12 +108,10 @@ def candidate_colours(candidates: Any, event: Event) -> NDArray[np.int64]:
     share, _, _, track = candidate_arrays(candidates, event)
     shared = match(share, event).shared
     carried = np.zeros(shared.shape, np.bool_)
-    tracked = np.zeros(event.n_particles, np.bool_)
+    tracked = tracked_particles(event)
     if event.tracks is not None:
-        particle = np.arange(event.n_particles)
-        tracked = np.isin(particle, event.tracks.particle)
         charged = track >= 0
-        carried[charged] = event.tracks.particle[track[charged]][:, None] == particle
+        carried[charged] = event.tracks.particle[track[charged]][:, None] == np.arange(event.n_particles)
     neutral = (track < 0)[:, None] & ~tracked
     # A track without cells still belongs to its particle.
     return _assigned(np.where(carried, shared + 1e-9, np.where(neutral, shared, 0.0)))

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import DETECTORS, Slab
 from cmlflow.event import Event, as_events
 from cmlflow.plots.clusterings import clustering_data, particle_kinds, particle_name, true_shares
 from cmlflow.plots.colours import palette
 from cmlflow.plots.encoding import encoded_floats, encoded_ints
 from cmlflow.plots.page import DISPLAY, html_page, write_page
 from cmlflow.plots.tracks import track_lines
-from cmlflow.simulation.detector import DETECTORS, Slab
 
 Labels = Sequence[Any] | Mapping[str, Sequence[Any]]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.coordinates import delta_r, eta_phi
+from cmlflow.detectors import beam_axis
 from cmlflow.event import Event, FloatArray, IntArray, Tracks, as_events
 from cmlflow.sampling.points import track_points
 
@@ -99,7 +100,7 @@ def reference_points(tracks: Tracks, layers: Sequence[int] = LAYERS) -> FloatArr
 
 
 def track_distances(
-    event: Event, layers: Sequence[int] = LAYERS, beam: str = "z"
+    event: Event, layers: Sequence[int] = LAYERS, beam: str | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ΔR of every cell and of every track to the reference point of every track.
 
@@ -109,8 +110,8 @@ def track_distances(
         With tracks.
     layers : sequence of int
         As in `reference_points`.
-    beam : {"z", "x", "y"}
-        As in `cmlflow.coordinates.eta_phi`; "y" for calorimeters across the z axis.
+    beam : {"z", "x", "y"}, optional
+        Axis about which ΔR is counted, see `cmlflow.coordinates.eta_phi`; by default that of the event's detector.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def track_distances(
     ValueError
         Where the event has no tracks (None), or a track lies on the beam axis.
     """
-    where = event.title
+    where, beam = event.title, beam or beam_axis(event.detector)
     if event.tracks is None:
         raise ValueError(f"{where}: has no tracks, expected tracks (an empty list of them is allowed)")
     eta, phi = eta_phi(reference_points(event.tracks, layers), beam)
@@ -138,7 +139,7 @@ def focus_samples(
     radius: float = RADIUS,
     *,
     layers: Sequence[int] = LAYERS,
-    beam: str = "z",
+    beam: str | None = None,
     place: int = 0,
 ) -> list[FocusSample]:
     """The samples of one event, one for each of its tracks.
@@ -171,6 +172,7 @@ def focus_samples(
     """
     if not radius > 0:
         raise ValueError(f"radius is {radius}, expected a positive ΔR")
+    beam = beam or beam_axis(event.detector)
     to_cells, to_tracks = track_distances(event, layers, beam)
     tracks = event.tracks
     assert tracks is not None
@@ -213,7 +215,7 @@ def all_focus_samples(
     radius: float = RADIUS,
     *,
     layers: Sequence[int] = LAYERS,
-    beam: str = "z",
+    beam: str | None = None,
 ) -> Iterator[FocusSample]:
     """`focus_samples` of every event in turn; events without tracks (None) give none."""
     for i, event in enumerate(as_events(events)):

@@ -13,7 +13,8 @@ from cmlflow.sampling.focus import CELL, FocusSample
 
 PADDING = -1
 MAX_POINTS = 800
-MIN_CELLS = 25
+MIN_CELLS = 1
+MIN_CELLS_ATLAS = 25  # the choice of JetPointNet; of slab samples it would drop half at low energies
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,8 @@ def padded(
     max_points : int or None
         Length of the arrays; that of the longest sample for None. Of longer samples the points farthest in ΔR go
         first; those of the focus track stay.
-    min_cells : int
-        Samples with fewer cells are left out.
+    min_cells : int, default=1
+        Samples with fewer cells are left out; `MIN_CELLS_ATLAS` is 25.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 Needs numpy alone. The optional Geant4 backend is `cmlflow.simulation.geant4`.
 """
 
-from cmlflow.simulation.detector import DETECTORS, Detector, Slab, detector, slab_detector
+from cmlflow.detectors import DETECTORS, Detector, Slab, detector, slab_detector
 from cmlflow.simulation.flow import SLAB_SAMPLES, PionGun, RhoGun, SlabSample
 from cmlflow.simulation.guns import KINDS, SAMPLES, Sample, SimulatedEvents, sample, simulate
 from cmlflow.simulation.jets import JetGun, Jets

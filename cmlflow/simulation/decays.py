@@ -5,36 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from cmlflow.particles import MASS
 
-MASS = {
-    11: 0.00051099895,
-    22: 0.0,
-    111: 0.1349768,
-    130: 0.497611,
-    211: 0.13957039,
-    321: 0.493677,
-    2112: 0.93956542,
-    2212: 0.93827209,
-}
-"""Masses [GeV] of particles and their antiparticles by absolute Particle Data Group code."""
+Array = NDArray[np.float64]
 
 RHO_MASS = 0.77511
 RHO_WIDTH = 0.1491
 RHO_RADIUS = 1 / 0.19733
 RHO_LARGEST = 1.5
 """Mass and width of the charged rho [GeV], its radius [1/GeV], and the mass at which its line shape is cut off."""
-
-
-def masses(pdg_id: ArrayLike) -> Array:
-    """Mass [GeV] of each particle, shape of `pdg_id`; a ValueError names the first that is not known."""
-    codes = np.abs(np.asarray(pdg_id, np.int64))
-    unknown = ~np.isin(codes, list(MASS))
-    if unknown.any():
-        raise ValueError(f"pdg_id {int(codes[unknown][0])} is not known; there are {', '.join(map(str, MASS))}")
-    table = np.array(sorted(MASS))
-    out: Array = np.array([MASS[int(c)] for c in table])[np.searchsorted(table, codes)]
-    return out
 
 
 def momentum(direction: ArrayLike, energy: ArrayLike, mass: ArrayLike) -> Array:

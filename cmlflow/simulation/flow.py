@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import Slab, slab_detector
 from cmlflow.event import Event
-from cmlflow.simulation.decays import MASS, momentum, rho_mass, two_body, unit_vector
-from cmlflow.simulation.detector import Slab, slab_detector
+from cmlflow.particles import MASS
+from cmlflow.simulation.decays import momentum, rho_mass, two_body, unit_vector
 from cmlflow.simulation.jets import JetGun
 from cmlflow.simulation.library import Shower, ShowerLibrary
 from cmlflow.simulation.overlay import N_SYMMETRIES

@@ -14,7 +14,7 @@ from typing import Any
 import geant4_pybind as g4
 import numpy as np
 
-from cmlflow.simulation.detector import detector, slab_detector
+from cmlflow.detectors import detector, slab_detector
 from cmlflow.simulation.geant4 import PARTICLES, entry_point, primary, split_numbers
 from cmlflow.simulation.library import ShowerLibrary
 

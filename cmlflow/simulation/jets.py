@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.io.files import atomically
-from cmlflow.simulation.decays import MASS, masses, unit_vector
+from cmlflow.particles import MASS, masses
+from cmlflow.simulation.decays import unit_vector
 from cmlflow.simulation.library import SPLITS, split_number
 from cmlflow.simulation.packaging import SLAB_PATTERN
 from cmlflow.simulation.slab import Primaries

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmlflow.simulation.detector import Slab
-from cmlflow.simulation.detector import detector as find_detector
+from cmlflow.detectors import Slab
+from cmlflow.detectors import detector as find_detector
 from cmlflow.simulation.showerfile import read_showers, write_showers
 
 SPLITS = ("train", "validation", "tuning", "test")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmlflow.detectors import Detector
+from cmlflow.detectors import detector as find_detector
 from cmlflow.event import Deposits, Event, Particles
-from cmlflow.simulation.detector import Detector
-from cmlflow.simulation.detector import detector as find_detector
 from cmlflow.simulation.library import Shower
 
 N_SYMMETRIES = 8

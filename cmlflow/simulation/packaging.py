@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.simulation.detector import detector as find_detector
+from cmlflow.detectors import detector as find_detector
 from cmlflow.simulation.library import SPLITS, ShowerLibrary, split_number
 
 CUT_MIP = 0.05

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmlflow.simulation.detector import Slab
+from cmlflow.detectors import Slab
 
 Mask = NDArray[np.bool_]
 

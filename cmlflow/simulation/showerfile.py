@@ -26,16 +26,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import detector
 from cmlflow.io.files import atomically
-from cmlflow.simulation.detector import detector
-
-if TYPE_CHECKING:
-    from cmlflow.simulation.library import ShowerLibrary
 
 VERSION = 1
 STEP = 0.01  # spacing of the stored logarithms of energy
@@ -43,7 +40,7 @@ FLOOR = 1e-3  # [MeV] energy of level 0
 LEVELS = 4096
 
 
-def write_showers(library: ShowerLibrary, path: str | Path) -> None:
+def write_showers(library: Any, path: str | Path) -> None:
     """Write a library; see `ShowerLibrary.save`."""
     axis_x, axis_y = _axis(library.direction, library.offset, library.layer, library.detector, library.entry)
     rx, ry = library.ix - axis_x, library.iy - axis_y

@@ -8,17 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import Slab
 from cmlflow.event import Deposits, Event, Particles, Tracks
-from cmlflow.simulation.decays import masses
-from cmlflow.simulation.detector import Slab
+from cmlflow.particles import CHARGED, masses
 from cmlflow.simulation.library import Shower
 from cmlflow.simulation.overlay import reflect
 from cmlflow.simulation.selection import Selection, select_cells
 
 Array = NDArray[np.float64]
-
-CHARGED = (11, 211, 321, 2212)
-"""Absolute Particle Data Group codes of the particles that leave a track."""
 
 TRACK_RESOLUTION = 5e-4
 """Relative resolution of a track's momentum per GeV."""

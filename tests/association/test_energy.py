@@ -7,7 +7,9 @@ import pytest
 
 from cmlflow import Event
 from cmlflow.association import EnergyScale, fit_energy_scale, four_momenta
-from cmlflow.association.energy import PION_MASS, barycentres, group_energies, particle_shares, shower_shapes
+from cmlflow.association.energy import barycentres, group_energies, shower_shapes
+from cmlflow.event import particle_shares
+from cmlflow.particles import MASS, PION
 
 DEPTH = np.array([160.0, 190.0, 250.0])
 
@@ -105,7 +107,7 @@ def test_charged_take_the_momentum_of_their_track():
     e = Event([[0, 0, 200.0]], [1.0], [1], tracks=([3.0], direction, direction * 150, [-1]))
     scale = fit_energy_scale(sample(0, 80))
     pdg_id, p = four_momenta(e, [[1.0], [0.0]], np.array([0, -1]), scale)
-    np.testing.assert_allclose(p[0], [1.8, 0, 2.4, np.sqrt(9 + PION_MASS**2)], rtol=1e-6)
+    np.testing.assert_allclose(p[0], [1.8, 0, 2.4, np.sqrt(9 + MASS[PION] ** 2)], rtol=1e-6)
     assert pdg_id[0] == 211
     np.testing.assert_array_equal(p[1], np.zeros(4))
     moved = four_momenta(e, [[1.0]], np.array([-1]), scale, vertex=(0.0, 150.0, 0.0))[1][0]
@@ -126,7 +128,7 @@ def test_one_kind_alone_and_too_few():
 
 
 def test_scale_of_candidates_closes_the_sum_of_energies():
-    from cmlflow.association.energy import _true_of
+    from cmlflow.association.energy_fit import _true_of
 
     events = sample(3, 200)
     rng = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from cmlflow.association.features import (
     layer_groups,
     line_distances,
     make_pairs,
-    vertex_of,
 )
+from cmlflow.event import vertex_of
 
 
 def event(seed=0, n=12, t=2):

@@ -8,7 +8,8 @@ import pytest
 import cmlflow
 from cmlflow import Event
 from cmlflow.association import Sharing, assign_tracks, fit_sharing, share_hits, true_shares
-from cmlflow.association.sharing import cross_entropy, softmax_by_hit, without_remnants
+from cmlflow.association.sharing import softmax_by_hit
+from cmlflow.association.sharing_fit import cross_entropy, without_remnants
 
 WIDTH = 0.6
 

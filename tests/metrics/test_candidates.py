@@ -10,7 +10,7 @@ from cmlflow.event import Event
 from cmlflow.metrics import association_scores, compare_candidates, sigma_eff, true_candidates
 from cmlflow.metrics.candidates import KINDS, judged_candidates
 from cmlflow.metrics.resolution import bin_of
-from cmlflow.metrics.truth import classes
+from cmlflow.particles import neutral_classes
 
 
 def candidates(share, pdg_id, track, energy=None):
@@ -94,13 +94,13 @@ def slow_rows(event, c):
             wanted = {"neutral": (22, 2112), "photon": (22,), "neutral_hadron": (2112,)}[kind]
             return (
                 c.track[r] < 0 and s not in owners
-                and classes(event.particles.pdg_id[s]) in wanted and classes(c.pdg_id[r]) in wanted
+                and neutral_classes(event.particles.pdg_id[s]) in wanted and neutral_classes(c.pdg_id[r]) in wanted
             )  # fmt: skip
 
         particles, reco = [], []
         for s in range(event.n_particles):
             charged = s in event.tracks.particle
-            own_class = classes(event.particles.pdg_id[s])
+            own_class = neutral_classes(event.particles.pdg_id[s])
             belongs = {"charged": charged, "neutral": not charged, "photon": not charged and own_class == 22,
                        "neutral_hadron": not charged and own_class == 2112}[kind]  # fmt: skip
             if not belongs or visible[s] == 0:
@@ -115,8 +115,8 @@ def slow_rows(event, c):
             particles.append((float(event.particles.energy[s]), most / visible[s] > 0.7, response))
         for r in range(len(c.share)):
             belongs = {"charged": c.track[r] >= 0, "neutral": c.track[r] < 0,
-                       "photon": c.track[r] < 0 and classes(c.pdg_id[r]) == 22,
-                       "neutral_hadron": c.track[r] < 0 and classes(c.pdg_id[r]) == 2112}[kind]  # fmt: skip
+                       "photon": c.track[r] < 0 and neutral_classes(c.pdg_id[r]) == 22,
+                       "neutral_hadron": c.track[r] < 0 and neutral_classes(c.pdg_id[r]) == 2112}[kind]  # fmt: skip
             if belongs and c.share[r].max(initial=0) > 0:
                 reco.append(any(fits(r, s) and scores["r2s"][r, s] < 0.2 for s in range(event.n_particles)))
         out[kind] = particles, reco

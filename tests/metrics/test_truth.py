@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import cmlflow
-from cmlflow.event import Event
+from cmlflow.detectors import slab_detector
+from cmlflow.event import Event, vertex_of
 from cmlflow.metrics import true_candidates
-from cmlflow.metrics.truth import classes, entering, true_momenta, vertex_of
-from cmlflow.simulation.decays import MASS, invariant_mass
-from cmlflow.simulation.detector import slab_detector
+from cmlflow.metrics.truth import entering, true_momenta
+from cmlflow.particles import MASS, neutral_classes
+from cmlflow.simulation.decays import invariant_mass
 
 
 def shared_event():
@@ -92,4 +93,4 @@ def test_entering_as_a_loop():
 
 
 def test_classes():
-    assert classes([22, -11, 111, 2112, -2112, 130, 0]).tolist() == [22, 22, 22, 2112, 2112, 2112, 2112]
+    assert neutral_classes([22, -11, 111, 2112, -2112, 130, 0]).tolist() == [22, 22, 22, 2112, 2112, 2112, 2112]

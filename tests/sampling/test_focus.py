@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cmlflow
 from cmlflow.event import Event
 from cmlflow.io import FormatError
 from cmlflow.sampling import (
@@ -283,3 +284,18 @@ def test_a_sample_says_what_it_is():
     (s,) = focus_samples(Event([], [], tracks=([3.0], [[1, 0, 0]], [[150, 0, 0]], [-1]), number=3))
     assert repr(s) == "<FocusSample of track 0 in event 3: 1 points, 0 cells>"
     assert isinstance(s, FocusSample)
+
+
+@pytest.mark.parametrize(("sample", "least"), [("rho-test", 0.98), ("pi-gun-2-5-test", 0.97), ("jets-test", 0.97)])
+def test_samples_hold_the_shower_of_their_track(sample, least):
+    """About the detector's own axis; about z two thirds of the energy are lost in the slab."""
+    inside = total = about_z = 0.0
+    for event in cmlflow.simulate(sample, 20, seed=1):
+        for beam in (None, "z"):
+            for s in focus_samples(event, beam=beam):
+                held = float(np.nansum(s.deposit))
+                inside, about_z = (inside + held, about_z) if beam is None else (inside, about_z + held)
+        for particle in event.tracks.particle:
+            total += float(event.deposits.energy[event.deposits.particle == particle].sum())
+    assert inside / total > least
+    assert about_z / total < 0.6

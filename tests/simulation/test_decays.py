@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
+from cmlflow.particles import MASS
 from cmlflow.simulation.decays import (
-    MASS,
     RHO_LARGEST,
     boost,
     invariant_mass,
-    masses,
     momentum,
     rho_density,
     rho_mass,
@@ -72,10 +71,3 @@ def test_rho_line_shape():
     assert 0.75 < top < 0.78
     half = fine[rho_density(fine) > rho_density(top) / 2]
     assert 0.13 < half[-1] - half[0] < 0.17
-
-
-def test_masses():
-    np.testing.assert_array_equal(masses([-211, 22, 2112]), [MASS[211], 0, MASS[2112]])
-    assert masses([]).shape == (0,)
-    with pytest.raises(ValueError, match="pdg_id 13 is not known; there are 11, 22"):
-        masses([22, -13])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cmlflow
+from cmlflow.particles import MASS, masses
 from cmlflow.simulation import (
     SLAB_SAMPLES,
     SPLITS,
@@ -16,7 +17,7 @@ from cmlflow.simulation import (
     simulate,
     slab_detector,
 )
-from cmlflow.simulation.decays import MASS, invariant_mass, masses, rho_density
+from cmlflow.simulation.decays import invariant_mass, rho_density
 from cmlflow.simulation.flow import SHOWERS, _Pool
 from cmlflow.simulation.slab import placed
 

@@ -3,8 +3,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from cmlflow.particles import MASS, masses
 from cmlflow.simulation import SPLITS, JetGun, Jets
-from cmlflow.simulation.decays import MASS, invariant_mass, masses, momentum, unit_vector
+from cmlflow.simulation.decays import invariant_mass, momentum, unit_vector
 from cmlflow.simulation.jets import LEAST_KINETIC, generate_jets, towards, upright
 from cmlflow.simulation.packaging import SLAB_PATTERN
 

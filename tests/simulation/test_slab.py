@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import gammainc
 
+from cmlflow.particles import masses
 from cmlflow.simulation import Primaries, Selection, Shower, ShowerLibrary, overlay_slab, slab_detector
-from cmlflow.simulation.decays import masses, momentum, unit_vector
+from cmlflow.simulation.decays import momentum, unit_vector
 from cmlflow.simulation.slab import deposits_in_cells, placed, shower_depth
 
 HG, LG, BASE = (slab_detector(f"slab-{n}") for n in ("hg", "lg", "base"))

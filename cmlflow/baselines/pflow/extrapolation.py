@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.baselines.pflow.topoclusters import slab_of
+from cmlflow.detectors import Slab
 from cmlflow.event import Event, IntArray
-from cmlflow.simulation.detector import Slab
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cmlflow.baselines.pflow.extrapolation import Matching, distances, first_interaction, matched_clusters, rings
 from cmlflow.baselines.pflow.topoclusters import slab_of, topoclusters
 from cmlflow.event import Event, IntArray
+from cmlflow.particles import MASS
 from cmlflow.simulation import Primaries, Selection, Slab, SlabSample, simulate, slab_detector
-from cmlflow.simulation.decays import MASS, momentum, unit_vector
+from cmlflow.simulation.decays import momentum, unit_vector
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cmlflow.detectors import Slab, slab_detector
 from cmlflow.event import Event, IntArray
-from cmlflow.simulation.detector import Slab, slab_detector
 from cmlflow.simulation.selection import Selection
 
 REACH = 2

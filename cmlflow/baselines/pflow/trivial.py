@@ -65,7 +65,7 @@ def balanced_random(event: Event, rate: float | None = None, *, mask: Any = None
 
 
 def nearest_track(
-    event: Event, *, layers: Sequence[int] = LAYERS, beam: str = "z", radius: float | None = None
+    event: Event, *, layers: Sequence[int] = LAYERS, beam: str | None = None, radius: float | None = None
 ) -> Array:
     """Every cell wholly to the track that is nearest in ΔR.
 

@@ -30,6 +30,8 @@ class Detector:
         weights is the energy of a shower, up to one calibration factor.
     unit : str
         Unit of the hit energies, ``"MIP"`` or ``"GeV"``.
+    beam : {"z", "x", "y"}
+        Axis about which pseudorapidity, azimuth and ΔR are counted. The slabs are seen as a piece of a barrel: "y".
     """
 
     name: str
@@ -38,6 +40,7 @@ class Detector:
     mip_mev: float
     layer_weights: NDArray[np.float64]
     unit: str = "MIP"
+    beam: str = "z"
 
     @property
     def n_layers(self) -> int:
@@ -73,7 +76,7 @@ class Slab(Detector):
 
     Attributes
     ----------
-    name, z, cell_size, mip_mev, layer_weights, unit
+    name, z, cell_size, mip_mev, layer_weights, unit, beam
         As in `Detector`. ``z`` [cm] is the middle of each layer, ``cell_size`` [cm] the side of a base cell, that is
         of the finest grid there is; ``mip_mev`` is nan, ``layer_weights`` are 1, ``unit`` is ``"GeV"``.
     width : float [cm]
@@ -140,6 +143,7 @@ def _slab(name: str, n_cells: list[int], noise_mev: list[float]) -> Slab:
         mip_mev=float("nan"),
         layer_weights=np.ones(6),
         unit="GeV",
+        beam="y",
         width=125.0,
         front=front,
         thickness=thickness,
@@ -195,3 +199,8 @@ def slab_detector(name: str) -> Slab:
         there = ", ".join(n for n, d in DETECTORS.items() if isinstance(d, Slab))
         raise ValueError(f"slab detector {name!r} is not known; there are {there}")
     return found
+
+
+def beam_axis(name: str | None) -> str:
+    """The beam axis of a detector by its name; "z" for detectors that are not known."""
+    return DETECTORS[name].beam if name in DETECTORS else "z"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from cmlflow.detectors import slab_detector
 from cmlflow.simulation import detector
-from cmlflow.simulation.detector import slab_detector
 
 
 def test_hgcal_geometry():
