@@ -28,7 +28,7 @@ PARAMETRIC, TRUTH = "parametric", "truth"
 HARD, SCALED = ", hard", ", scale of jets"
 """Ends of the names of systems: every hit wholly to one candidate; neutral energies calibrated on jets."""
 
-RADII = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
+RADII = (0.03, 0.04, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 """Radii in ΔR of the nearest track, of which one is chosen on validation events."""
 TEST_SEED = VALIDATION_SEED = TUNING_SEED = 1
 
