@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmlflow.multiplicity import markdown as all_scores
 from cmlflow.recipes import recipe
 from cmlflow_benchmarks.flow.summary import goals_markdown as flow_goals
 from cmlflow_benchmarks.flow.summary import markdown as flow_tables
-from cmlflow_benchmarks.multiplicity import markdown as all_scores
 from cmlflow_benchmarks.physics.summary import markdown as physics_tables
 from cmlflow_benchmarks.tables import markdown as speed_table
 

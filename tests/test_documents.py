@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cmlflow
-from cmlflow.cli.main import _parser
+from cmlflow.cli.main import build_parser
 from cmlflow.recipes import RECIPES
 from cmlflow.simulation import PACKAGED, SAMPLES, SLAB_SAMPLES, SPLITS, Jets, ShowerLibrary, slab_detector
 
@@ -51,7 +51,7 @@ def test_commands_are_understood(page):
     for line in lines:
         words = shlex.split(line)
         if words[:1] == ["cmlflow"]:
-            options = _parser().parse_args(words[1:])
+            options = build_parser().parse_args(words[1:])
             if words[1] == "simulate" and not options.geant4:
                 assert options.sample in SAMPLES | SLAB_SAMPLES
             if words[1] == "train":

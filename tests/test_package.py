@@ -67,7 +67,7 @@ def test_starts_within_half_a_second(arguments):
     assert statistics.median(cpu_seconds(*arguments) for _ in range(5)) < 0.5
 
 
-@pytest.mark.parametrize("code", ["import cmlflow", "from cmlflow.cli.main import _parser; _parser()"])
+@pytest.mark.parametrize("code", ["import cmlflow", "from cmlflow.cli.main import build_parser; build_parser()"])
 def test_import_and_help_load_nothing_heavy(code):
     assert output_of(f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules])").strip() == "[]"
 

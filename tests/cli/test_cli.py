@@ -329,3 +329,19 @@ def test_cluster_and_show_candidates(flow, tmp_path, capsys):
     of_file = capsys.readouterr().out
     assert run("evaluate", events, "--model", flow) == 0
     assert capsys.readouterr().out == of_file
+
+
+def test_research_benchmarks_need_their_package(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cmlflow_benchmarks", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "cmlflow_benchmarks.commands", raising=False)
+    with pytest.raises(SystemExit) as end:
+        run("benchmark", "speed", "-o", tmp_path, "--quick")
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "cmlflow: missing package: cmlflow benchmark speed needs cmlflow_benchmarks, which is not installed\n"
+    )
+    words = ("-o", tmp_path / "own", "-n", 2, "-p", 1, "--sample", "compact-em-test")
+    assert run("benchmark", model, *words) == 0  # scores of one's own model do not need it
+    with pytest.raises(SystemExit) as end:
+        run("benchmark", "--help")
+    assert end.value.code == 0

@@ -1,0 +1,54 @@
+"""Parts of the parser that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+
+class Command(argparse.ArgumentParser):
+    """A command, perhaps one whose first word may be left out, or one of a package that is not installed.
+
+    Attributes
+    ----------
+    usual, choices : str, collection of str
+        What is meant where none of the choices is the first word: ``benchmark [multiplicity] MODEL``.
+    missing : str
+        Package that the command needs and that is not installed.
+    """
+
+    usual: str | None = None
+    choices: Collection[str] = ()
+    missing: str | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.missing:
+            self.exit(1, f"cmlflow: missing package: {self.prog} needs {self.missing}, which is not installed\n")
+        if self.usual and args and args[0] not in (*self.choices, "-h", "--help"):
+            args = [self.usual, *args]
+        return super().parse_known_args(args, namespace)
+
+
+def command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    """Add a command that calls `run` with its options; `text` is its one-line help."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def reads_events(parser: argparse.ArgumentParser) -> None:
+    """Add the file of events that a command reads, and its format."""
+    parser.add_argument("input", type=Path, help="file of events: .parquet or .root")
+    parser.add_argument(
+        "--format", choices=("parquet", "hgcaltb", "mltree", "edm4hep"), help="where the file does not tell"
+    )
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text) if text.lstrip("+-").isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} given, expected 1 or more")
+    return value

@@ -1,0 +1,42 @@
+"""What commands share while they run: outputs checked before the work, predictions of any model, progress."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def output_file(path: Path) -> Path:
+    """A path to write a file to, checked before the work."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    return path
+
+
+def output_folder(path: Path) -> Path:
+    """A path of a folder to write to, checked before the work."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, expected the name of a folder")
+    return path
+
+
+def predictions(name: str, events: Any, readout: str | None = None, **changes: Any) -> tuple[Any, Any]:
+    """Iterators over clusters, or over candidates where the model is one of particle flow; the other is None."""
+    from cmlflow.particle_flow import ParticleFlow, is_particle_flow
+
+    changes |= {"verbose": False} | ({} if readout is None else {"readout": readout})
+    if is_particle_flow(name):
+        return None, ParticleFlow.load(name, **changes).predict_iter(events)
+    from cmlflow.clusterer import MetricClusterer
+
+    return MetricClusterer.load(name, **changes).iter(events), None
+
+
+def progress(events: Any = None, **settings: Any) -> Any:
+    """A progress bar on terminals, nothing elsewhere."""
+    from tqdm import tqdm
+
+    return tqdm(events, **({"unit": "event"} | settings), disable=not sys.stderr.isatty(), dynamic_ncols=True)
