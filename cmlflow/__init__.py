@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cmlflow.clusterer import MetricClusterer
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
+    from cmlflow.export import export_onnx
     from cmlflow.io import read, write
     from cmlflow.loading import load, models
     from cmlflow.methods import build_network
@@ -31,6 +32,7 @@ _WHERE = {
     "TrainingConfig": "cmlflow.training",
     "build_network": "cmlflow.methods",
     "evaluate": "cmlflow.evaluation",
+    "export_onnx": "cmlflow.export",
     "load": "cmlflow.loading",
     "models": "cmlflow.loading",
     "read": "cmlflow.io",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "build_network",
     "evaluate",
+    "export_onnx",
     "load",
     "models",
     "read",

@@ -27,6 +27,7 @@ PUBLIC = {
     "cmlflow.write": ["events", "path"],
     "cmlflow.simulate": ["sample", "n_events", "seed"],
     "cmlflow.build_network": ["head", "dim", "k"],
+    "cmlflow.export_onnx": ["model", "path", "readout", "opset"],
     "cmlflow.evaluate": ["events", "labels", "preset"],
     "cmlflow.MetricClusterer": ["head", "readout", "random_state", "max_epochs", "batch_size", "learning_rate"],
     "cmlflow.MetricClusterer.load": ["name"],

@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Sequence
 
 from cmlflow import __version__
-from cmlflow.cli import benchmark, clusters, events, models
+from cmlflow.cli import benchmark, clusters, events, export, models
 from cmlflow.cli.arguments import Command
 
-GROUPS = (clusters, events, models, benchmark)
+GROUPS = (clusters, events, models, export, benchmark)
 """Modules that add commands, in the order of ``cmlflow --help``."""
 
 

@@ -1,0 +1,142 @@
+"""What of a model is exported: the one place that looks into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cmlflow
+from cmlflow.clusterer import MetricClusterer
+from cmlflow.embedders import NetworkEmbedder, SlopesEmbedder
+from cmlflow.loading import load
+from cmlflow.nets.heads import CondensationHead
+from cmlflow.nets.network import Network
+from cmlflow.particle_flow import ParticleFlow
+from cmlflow.prediction import make_readout
+from cmlflow.readouts import Clue, Condensation, Density
+from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
+
+Model: TypeAlias = "MetricClusterer | ParticleFlow | str | Path"
+
+READOUTS = (Density, Condensation, Clue)
+UNITS = {"x": "cm", "y": "cm", "z": "cm", "distance": "cm", "momentum": "GeV"}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A trained model, taken apart.
+
+    Attributes
+    ----------
+    head : str
+        Its name.
+    network : Network or None
+        None for slopes.
+    on_sphere : bool
+        Whether embeddings are made unit vectors.
+    tracks : bool
+        Whether points are hits and tracks.
+    readout : Density, Condensation, Clue or None
+        With its thresholds; None where embeddings alone are wanted.
+    trained_on : dict
+        Sample and detector, as far as they are known.
+    """
+
+    head: str
+    network: Network | None
+    on_sphere: bool
+    tracks: bool
+    readout: Any
+    trained_on: Mapping[str, Any]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of the points."""
+        return TRACK_FEATURES if self.tracks else FEATURES
+
+    def metadata(self) -> dict[str, str]:
+        """What a file says of itself, by name; lists and numbers as JSON."""
+        readout = None if self.readout is None else type(self.readout).__name__.lower()
+        energy = "MIP" if str(self.trained_on.get("detector")).startswith("hgcal") else "GeV"
+        units = {name: UNITS[name] for name in self.features if name in UNITS} | {"energy": energy}
+        return {
+            "cmlflow": cmlflow.__version__,
+            "head": self.head,
+            "features": json.dumps(list(self.features)),
+            "units": json.dumps(units),
+            "tracks": json.dumps(self.tracks),
+            "readout": json.dumps(readout),
+            "thresholds": json.dumps({} if self.readout is None else self.readout.get_params()),
+            "detector": json.dumps(self.trained_on.get("detector")),
+            "sample": json.dumps(self.trained_on.get("sample")),
+            "weights_sha256": self.digest(),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the weights: names, shapes and values in the order of their names."""
+        found = hashlib.sha256()
+        weights = {} if self.network is None else self.network.state_dict()
+        for name, value in sorted(weights.items()):
+            found.update(f"{name} {tuple(value.shape)}\n".encode())
+            found.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+
+def source_of(model: Model, readout: bool = True) -> Source:
+    """Take a model apart.
+
+    Parameters
+    ----------
+    model : MetricClusterer, ParticleFlow, str or path
+        A trained one, the name of a packaged one, or the folder of a saved one.
+    readout : bool, default=True
+        Whether the readout is wanted too.
+
+    Raises
+    ------
+    ValueError
+        A model, or a readout, that cannot leave Python.
+    """
+    clusterer = loaded(model)
+    embedder, head = clusterer.embedder_, clusterer.head
+    if isinstance(embedder, SlopesEmbedder):
+        network = None
+    elif isinstance(embedder, NetworkEmbedder):
+        network = embedder.network.eval()
+    else:
+        raise ValueError(
+            f"head is {head!r}, which cannot be exported to ONNX: {type(embedder).__name__} computes outside of torch; "
+            "expected supcon, margin, prototype, oc or slopes"
+        )
+    if clusterer.refine:
+        raise ValueError(f"refine is {clusterer.refine}, expected 0 for ONNX: refiners compute outside of torch")
+    chosen = None
+    if readout:
+        chosen = make_readout(clusterer.readout, embedder.on_sphere, clusterer.thresholds_)
+        names = ", ".join(kind.__name__.lower() for kind in READOUTS)
+        if type(chosen) not in READOUTS:
+            raise ValueError(f"readout is {chosen!r}, expected one of {names} for ONNX, or readout=False")
+        if isinstance(chosen, Condensation) and not (network and isinstance(network.head, CondensationHead)):
+            raise ValueError(f"the readout 'condensation' needs beta, which the head {head!r} does not give")
+    name = head if isinstance(head, str) else type(head).__name__
+    return Source(name, network, embedder.on_sphere, embedder.takes_tracks, chosen, clusterer.trained_on_)
+
+
+def loaded(model: Model) -> MetricClusterer:
+    """The clusterer of a model or of its name.
+
+    Raises
+    ------
+    ValueError
+        It has no weights yet.
+    """
+    if isinstance(model, str | Path):
+        model = load(model)
+    clusterer = model.clusterer if isinstance(model, ParticleFlow) else model
+    if not hasattr(clusterer, "embedder_"):
+        raise ValueError("model has no weights yet: call fit, or load one")
+    return clusterer
