@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
     from cmlflow.export import export_onnx
-    from cmlflow.io import read, write
+    from cmlflow.io import Columns, read, write
     from cmlflow.loading import load, models
     from cmlflow.methods import build_network
     from cmlflow.nets.network import NetworkConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cmlflow.training import TrainingConfig
 
 _WHERE = {
+    "Columns": "cmlflow.io",
     "Deposits": "cmlflow.event",
     "Event": "cmlflow.event",
     "EventStore": "cmlflow.event",
@@ -41,6 +42,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Columns",
     "Deposits",
     "Event",
     "EventStore",

@@ -49,13 +49,22 @@ def as_positions(value: ArrayLike, n_hits: int, where: str) -> FloatArray:
     return array if array.shape[1] == 3 else np.pad(array, ((0, 0), (0, 1)))
 
 
+class Features(dict[str, FloatArray]):
+    """Features by name; one is found by the name of its column ``hit_<name>``, too."""
+
+    def __missing__(self, name: str) -> FloatArray:
+        if name.startswith("hit_") and name.removeprefix("hit_") in self:
+            return self[name.removeprefix("hit_")]
+        raise KeyError(f"{name}: there is no such feature, expected one of {', '.join(self) or '(none)'}")
+
+
 def as_features(value: Mapping[str, ArrayLike] | None, n_hits: int, where: str) -> dict[str, FloatArray]:
     """Further numbers of each hit by name, shape (n_hits,) or (n_hits, m); nan where one is not known."""
     if value is None:
-        return {}
+        return Features()
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: features is {_short(value)}, expected a dict from names to arrays")
-    out: dict[str, FloatArray] = {}
+    out = Features()
     for name, given in value.items():
         if not isinstance(name, str) or not name.isidentifier() or "__" in name or name in NOT_FEATURES:
             raise ValueError(

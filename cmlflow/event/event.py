@@ -202,6 +202,7 @@ class Event:
         own = {"position": self.position, "energy": self.energy, "layer": self.layer, **self.features}
         if not names:
             raise ValueError(f"no features asked for, expected some of {', '.join(own)}")
+        names = [name if name in own else name.removeprefix("hit_") for name in names]
         for name in names:
             if name not in own:
                 raise ValueError(f"{self.title} has no feature {name!r}; it has {', '.join(own)}")

@@ -13,9 +13,21 @@ from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, EventStore, IntArray
 from cmlflow.io.candidates import StoredCandidates
-from cmlflow.io.files import FormatError, PathLike, existing
+from cmlflow.io.columns import Columns
+from cmlflow.io.files import FormatError, PathLike
+from cmlflow.io.locations import JoinedEvents, Paths, joined, located
 
-__all__ = ["FORMATS", "FormatError", "StoredCandidates", "read", "read_candidates", "read_labels", "write"]
+__all__ = [
+    "FORMATS",
+    "Columns",
+    "Format",
+    "FormatError",
+    "StoredCandidates",
+    "read",
+    "read_candidates",
+    "read_labels",
+    "write",
+]
 
 
 @dataclass(frozen=True)
@@ -62,24 +74,38 @@ FORMATS: dict[str, Format] = {
         labels="cmlflow.io.mltree:read_mltree_labels",
     ),
     "edm4hep": Format("cmlflow.io.edm4hep:Edm4hepEvents", _TRUTH | {"features"}),
+    "table": Format("cmlflow.io.tables:TableEvents", _TRUTH | {"tracks", "features"}),
 }
 _SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".root": "root"}
 _BEGINNINGS = {b"PAR1": "parquet", b"root": "root"}
 
 
-def read(path: PathLike, format: str | None = None, **options: Any) -> EventStore:
-    """Events of a file, read when they are asked for.
+def read(
+    path: Paths,
+    format: str | None = None,
+    *,
+    tree: str | None = None,
+    columns: Columns | PathLike | None = None,
+    **options: Any,
+) -> EventStore:
+    """Events of one or several files, read when they are asked for.
 
     Parameters
     ----------
-    path : path-like
-    format : {"parquet", "hgcaltb", "mltree", "edm4hep"}, optional
-        Told from the name of the file and the trees in it by default.
+    path : path-like, or iterable of path-like
+        Also patterns such as ``"runs/*.parquet"`` (sorted by name), and URLs of any protocol of fsspec, whose files are
+        copied to a temporary folder.
+    format : {"parquet", "hgcaltb", "mltree", "edm4hep", "table"}, optional
+        Told from the name of the file and the trees in it by default; ``"table"`` where `columns` are given.
+    tree : str, optional
+        With `columns`: tree, RNTuple or group of the file, where it has several.
+    columns : Columns or path-like, optional
+        What the columns of a table of one's own mean, or a TOML file that says so: `cmlflow inspect` proposes one.
     **options
         Go to the reader: `cache` for all; `variant`, `threshold`, `primary_order`, `detector`, `step_size` for
         `cmlflow.io.hgcaltb.HgcaltbEvents`; `geometry`, `negative`, `shared_truth`, `detector`, `step_size` for
         `cmlflow.io.mltree.MltreeEvents`; `collections`, `encoding`, `detector`, `step_size` for
-        `cmlflow.io.edm4hep.Edm4hepEvents`.
+        `cmlflow.io.edm4hep.Edm4hepEvents`; `step_size` for `cmlflow.io.tables.TableEvents`.
 
     Returns
     -------
@@ -100,9 +126,20 @@ def read(path: PathLike, format: str | None = None, **options: Any) -> EventStor
     >>> events = read("showers.parquet")  # doctest: +SKIP
     >>> events[0].position.shape  # doctest: +SKIP
     (1987, 3)
+    >>> columns = Columns(position=("x", "y", "z"), length="mm", energy="e", event="event", particle="truth")
+    >>> events = read("mine.csv", columns=columns)  # doctest: +SKIP
     """
-    file = existing(path)
-    return EventStore(_loaded(_format(format or _told_from(file)).reader)(file, **options))
+    if format is None and columns is not None:
+        format = "table"
+    if (format == "table") != (columns is not None) or (tree is not None and columns is None):
+        if columns is not None:
+            raise ValueError(f"columns are given, but format is {format!r}, which has its own; expected format 'table'")
+        raise ValueError("columns= is missing: it says what the columns of a tree or table of one's own mean")
+    if columns is not None:
+        options |= {"columns": columns, "tree": tree}
+    files = located(path)
+    parts = [_loaded(_format(format or _told_from(file)).reader)(file, **options) for file in files]
+    return EventStore(parts[0] if len(parts) == 1 else JoinedEvents(parts))
 
 
 def write(
@@ -159,12 +196,13 @@ def write(
     _loaded(kind.writer)(events, path, labels, **options)
 
 
-def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
+def read_labels(path: Paths, format: str | None = None) -> list[IntArray]:
     """Cluster labels that `write` kept beside the hits.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or iterable of path-like
+        As for `read`.
     format : {"parquet", "hgcaltb", "mltree"}, optional
 
     Returns
@@ -179,21 +217,25 @@ def read_labels(path: PathLike, format: str | None = None) -> list[IntArray]:
     FormatError
         Where the file holds no labels.
     """
-    file = existing(path)
-    name = format or _told_from(file)
-    reader = _format(name).labels
-    if reader is None:
-        raise FormatError(f"{file}: format {name!r} holds no cluster labels")
-    labels: list[IntArray] = _loaded(reader)(file)
-    return labels
+
+    def labels_of(file: Path) -> list[IntArray]:
+        name = format or _told_from(file)
+        reader = _format(name).labels
+        if reader is None:
+            raise FormatError(f"{file}: format {name!r} holds no cluster labels")
+        labels: list[IntArray] = _loaded(reader)(file)
+        return labels
+
+    return joined(path, labels_of)
 
 
-def read_candidates(path: PathLike, format: str | None = None) -> list[StoredCandidates]:
+def read_candidates(path: Paths, format: str | None = None) -> list[StoredCandidates]:
     """Particle-flow candidates that `write` kept beside the events.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or iterable of path-like
+        As for `read`.
     format : {"parquet"}, optional
 
     Returns
@@ -208,13 +250,16 @@ def read_candidates(path: PathLike, format: str | None = None) -> list[StoredCan
     FormatError
         Where the file holds no candidates.
     """
-    file = existing(path)
-    name = format or _told_from(file)
-    reader = _format(name).candidates
-    if reader is None:
-        raise FormatError(f"{file}: format {name!r} holds no candidates")
-    found: list[StoredCandidates] = _loaded(reader)(file)
-    return found
+
+    def candidates_of(file: Path) -> list[StoredCandidates]:
+        name = format or _told_from(file)
+        reader = _format(name).candidates
+        if reader is None:
+            raise FormatError(f"{file}: format {name!r} holds no candidates")
+        found: list[StoredCandidates] = _loaded(reader)(file)
+        return found
+
+    return joined(path, candidates_of)
 
 
 def _without_features(events: Iterable[Event], name: str) -> Iterator[Event]:
@@ -248,7 +293,10 @@ def _told_from(file: Path) -> str:
     if kind == "parquet":
         return "parquet"
     if kind is None:
-        raise FormatError(f"{file}: neither its name nor its content tells a format: {', '.join(FORMATS)}")
+        raise FormatError(
+            f"{file}: neither its name nor its content tells a format: {', '.join(FORMATS)}; a table of your own "
+            "is read with columns=cmlflow.Columns(...), which `cmlflow inspect` proposes"
+        )
     from cmlflow.io.root import open_root
 
     with open_root(file) as root:
@@ -261,5 +309,6 @@ def _told_from(file: Path) -> str:
         return "mltree"
     raise FormatError(
         f"{file} has the trees {', '.join(sorted(trees)) or '(none)'}; expected HGCALTBout (hgcaltb), EventTree "
-        f"(mltree) or events with podio's metadata (edm4hep). Formats: {', '.join(FORMATS)}"
+        f"(mltree) or events with podio's metadata (edm4hep), or columns=cmlflow.Columns(...) for a tree of your own, "
+        "which `cmlflow inspect` proposes"
     )
