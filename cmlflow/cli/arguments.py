@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 
@@ -39,11 +38,19 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], None],
 
 
 def reads_events(parser: argparse.ArgumentParser) -> None:
-    """Add the file of events that a command reads, and its format."""
-    parser.add_argument("input", type=Path, help="file of events: .parquet or .root")
+    """Add the file of events and how it is read."""
+    parser.add_argument("input", help="file of events; a pattern such as 'runs/*.root', or a URL")
+    reads_tables(parser)
+
+
+def reads_tables(parser: argparse.ArgumentParser) -> None:
+    """Add how files of events are read, see `cmlflow.cli.running.events_of`."""
+    formats = ("parquet", "hgcaltb", "mltree", "edm4hep", "table")
+    parser.add_argument("--format", choices=formats, help="where the file does not tell")
     parser.add_argument(
-        "--format", choices=("parquet", "hgcaltb", "mltree", "edm4hep"), help="where the file does not tell"
+        "--columns", metavar="FILE.toml", help="what the columns of a table of one's own mean: see cmlflow inspect"
     )
+    parser.add_argument("--tree", help="with --columns: tree, RNTuple or group, where the file has several")
 
 
 def count(text: str) -> int:

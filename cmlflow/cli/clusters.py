@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.cli.arguments import command, count, reads_events
-from cmlflow.cli.running import output_file, predictions, progress
+from cmlflow.cli.running import events_of, output_file, predictions, progress
 
 
 def add_commands(commands: Any) -> None:
@@ -39,9 +39,9 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _cluster(options: argparse.Namespace) -> None:
-    from cmlflow.io import read, write
+    from cmlflow.io import write
 
-    events = read(options.input, format=options.format)
+    events = events_of(options.input, options)
     output_file(options.output)
     clusters, candidates = predictions(options.model, progress(events), options.readout, device=options.device)
     labels = None if clusters is None else (found.labels for found in clusters)
@@ -56,10 +56,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     import json
 
     from cmlflow.evaluation import evaluate
-    from cmlflow.io import read, read_labels
+    from cmlflow.io import read_labels
     from cmlflow.io.files import atomically
 
-    events = read(options.input, format=options.format)
+    events = events_of(options.input, options)
     if options.json is not None:
         output_file(options.json)
     labels: Any = None

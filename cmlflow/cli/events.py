@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.cli.arguments import command, count, reads_events
-from cmlflow.cli.running import output_file, predictions, progress
+from cmlflow.cli.running import events_of, output_file, predictions, progress
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``simulate`` and ``show`` to the command line."""
+    """Add ``simulate``, ``inspect`` and ``show`` to the command line."""
     p = command(commands, "simulate", _simulate, "make events of a sample, or single showers with Geant4")
     p.add_argument("sample", help="name of a sample, as compact-em-test or rho; with --geant4 a particle: e-, pi-")
     p.add_argument("-o", "--output", type=Path, required=True, help="file to write: .parquet, .root; showers .npz")
@@ -25,6 +25,9 @@ def add_commands(commands: Any) -> None:
     p.add_argument(
         "--energy", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of --geant4, in GeV, log-uniform (10 200)"
     )
+
+    p = command(commands, "inspect", _inspect, "list what is in a file, and propose what its columns mean (TOML)")
+    p.add_argument("input", help="ROOT, Parquet, HDF5 or CSV file")
 
     p = command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
     reads_events(p)
@@ -63,10 +66,10 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from cmlflow.io import FormatError, read, read_candidates, read_labels
+    from cmlflow.io import FormatError, read_candidates, read_labels
     from cmlflow.plots.event import event_display
 
-    events = read(options.input, format=options.format)
+    events = events_of(options.input, options)
     output_file(options.output)
     chosen = list(range(min(len(events), 5))) if options.event is None else options.event
     if absent := [i for i in chosen if not 0 <= i < len(events)]:
@@ -84,3 +87,10 @@ def _show(options: argparse.Namespace) -> None:
                 break
     event_display(shown, labels, path=options.output)
     print(f"{len(shown)} events of {options.input} shown in {options.output}")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from cmlflow.io import known_format
+    from cmlflow.io.inspection import listing
+
+    print(listing(options.input, known_format(options.input)), end="")

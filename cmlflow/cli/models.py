@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cmlflow.cli.arguments import command, count
-from cmlflow.cli.running import output_folder
+from cmlflow.cli.arguments import command, count, reads_tables
+from cmlflow.cli.running import events_of, output_folder
 
 
 def add_commands(commands: Any) -> None:
@@ -17,8 +17,9 @@ def add_commands(commands: Any) -> None:
     p = command(commands, "train", _train, "train a model from a recipe or a file of events; continues if interrupted")
     p.add_argument("source", help="name of a recipe, for example compact-em-supcon, or a file of events")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for checkpoint, log and model")
-    p.add_argument("--validation", type=Path, help="file of events that chooses the epoch")
-    p.add_argument("--tuning", type=Path, help="file of events for the thresholds of the readout")
+    p.add_argument("--validation", help="file of events that chooses the epoch")
+    p.add_argument("--tuning", help="file of events for the thresholds of the readout")
+    reads_tables(p)
     p.add_argument(
         "--head",
         choices=("supcon", "margin", "prototype", "oc", "axes"),
@@ -36,7 +37,8 @@ def add_commands(commands: Any) -> None:
 
     p = command(commands, "tune", _tune, "find the readout's thresholds on an auxiliary sample")
     p.add_argument("model", help="packaged model or folder")
-    p.add_argument("events", type=Path, help="file of events with truth, used for nothing else")
+    p.add_argument("events", help="file of events with truth, used for nothing else")
+    reads_tables(p)
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for the tuned model")
     p.add_argument("--readout", action="append", help="readout to tune, may be repeated (the model's)")
     p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
@@ -65,19 +67,19 @@ def _train(options: argparse.Namespace) -> None:
             chosen, options.output, library=options.library, verbose=sys.stderr.isatty(),
             tensorboard=options.tensorboard, **changes,
         )  # fmt: skip
-    elif Path(options.source).is_file():
+    elif Path(options.source).is_file() or any(mark in options.source for mark in ("*", "?", "://")):
         if options.library:
             raise ValueError("--library goes with a recipe, which simulates its events")
         from cmlflow.clusterer import MetricClusterer
-        from cmlflow.io import read
 
         head = options.head or "supcon"
         readout = METHODS[head].readouts[0]
         if options.precision is not None:
             changes["training"] = TrainingConfig(precision=options.precision)
         model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)
-        held_out, auxiliary = (None if f is None else read(f) for f in (options.validation, options.tuning))
-        model.fit(read(options.source), validation=held_out, folder=options.output, tensorboard=options.tensorboard)
+        files = (options.source, options.validation, options.tuning)
+        events, held_out, auxiliary = (None if file is None else events_of(file, options) for file in files)
+        model.fit(events, validation=held_out, folder=options.output, tensorboard=options.tensorboard)
         if is_first():
             model.save(options.output)
             if auxiliary is not None:
@@ -91,11 +93,10 @@ def _train(options: argparse.Namespace) -> None:
 
 def _tune(options: argparse.Namespace) -> None:
     from cmlflow.clusterer import MetricClusterer
-    from cmlflow.io import read
     from cmlflow.particle_flow import ParticleFlow, is_particle_flow
     from cmlflow.readouts import build_readout
 
-    events, verbose = read(options.events), sys.stderr.isatty()
+    events, verbose = events_of(options.events, options), sys.stderr.isatty()
     for name in options.readout or ():
         build_readout(name)  # a wrong name is told before the work
     output_folder(options.output)

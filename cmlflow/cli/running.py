@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,10 @@ def progress(events: Any = None, **settings: Any) -> Any:
     from tqdm import tqdm
 
     return tqdm(events, **({"unit": "event"} | settings), disable=not sys.stderr.isatty(), dynamic_ncols=True)
+
+
+def events_of(path: str, options: argparse.Namespace) -> Any:
+    """Events of what a command is given, by its options --format, --tree and --columns."""
+    from cmlflow.io import read
+
+    return read(path, options.format, tree=options.tree, columns=options.columns)

@@ -23,6 +23,7 @@ __all__ = [
     "Format",
     "FormatError",
     "StoredCandidates",
+    "known_format",
     "read",
     "read_candidates",
     "read_labels",
@@ -260,6 +261,18 @@ def read_candidates(path: Paths, format: str | None = None) -> list[StoredCandid
         return found
 
     return joined(path, candidates_of)
+
+
+def known_format(path: PathLike) -> str | None:
+    """Format by which `read` takes a file without `columns`; None where it does not."""
+    (file,) = located(path)
+    try:
+        name = _told_from(file)
+        if name == "parquet":
+            _loaded("cmlflow.io.parquet:ParquetEvents")(file)
+        return name
+    except FormatError:
+        return None
 
 
 def _without_features(events: Iterable[Event], name: str) -> Iterator[Event]:

@@ -164,6 +164,8 @@ class Columns:
         needs = (self.share, self.deposit, self.pdg_id, self.particle_energy, self.particle_direction)
         if self.particle is None and self.particle_number is None and any((*needs[:2], self.track_particle)):
             raise ValueError("particle is missing, but columns that go with it are named")
+        if self.origin is not None:
+            object.__setattr__(self, "origin", tuple(self.origin))
         if self.origin is not None and len(self.origin) not in (2, 3):
             raise ValueError(f"origin is {self.origin!r}, expected two or three numbers")
 

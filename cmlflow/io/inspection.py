@@ -204,7 +204,7 @@ def _column_lines(source: Source) -> list[str]:
         column = _some(source, name)
         about = ""
         if column is not None and len(column.values):
-            low, high = np.nanmin(column.values), np.nanmax(column.values)
+            low, high = np.fmin.reduce(column.values), np.fmax.reduce(column.values)
             counts = "" if not column.edges else f", {column.counts.min()} to {column.counts.max()} in a list"
             about = f"  {low:.6g} to {high:.6g}{counts}"
         out.append(f"{name:{width}}  {kind}{about}")
