@@ -77,8 +77,9 @@ def _train(options: argparse.Namespace) -> None:
         if options.precision is not None:
             changes["training"] = TrainingConfig(precision=options.precision)
         model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)
-        files = (options.source, options.validation, options.tuning)
-        events, held_out, auxiliary = (None if file is None else events_of(file, options) for file in files)
+        events = events_of(options.source, options)
+        others = (options.validation, options.tuning)
+        held_out, auxiliary = (None if file is None else events_of(file, options) for file in others)
         model.fit(events, validation=held_out, folder=options.output, tensorboard=options.tensorboard)
         if is_first():
             model.save(options.output)
