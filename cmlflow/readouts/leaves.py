@@ -6,10 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-LEAF = 128  # most points of a leaf
+LEAF = 64  # most points of a leaf
+SLACK = 1e-12  # relative; bounds are never too tight
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,58 +18,42 @@ class Leaves:
 
     Attributes
     ----------
-    order : Tensor of shape (N,), int64
+    order : ndarray of shape (N,), int64
         Original position of each point.
-    x : Tensor of shape (N, D), float64
+    x : ndarray of shape (N, D), float64
         Points in that order, relative to the first one given.
-    bounds : list of int
+    bounds : ndarray of shape (L + 1,), int64
         Leaf l holds points ``bounds[l]:bounds[l + 1]``.
-    centre : Tensor of shape (L, D)
-    radius : Tensor of shape (L,)
+    centre : ndarray of shape (L, D), float64
+    radius : ndarray of shape (L,), float64
         Largest distance of a point of the leaf from its centre.
     """
 
-    order: Tensor
-    x: Tensor
-    bounds: list[int]
-    centre: Tensor
-    radius: Tensor
-
-    def gap(self, rows: Tensor) -> Tensor:
-        """Lower bound of the distance between each row and any point of each leaf, shape (R, L)."""
-        distance = torch.cdist(rows, self.centre, compute_mode="donot_use_mm_for_euclid_dist")
-        return distance * (1 - 1e-12) - self.radius
-
-    def members(self, wanted: Tensor) -> Tensor:
-        """Points of the wanted leaves, in order; `wanted` is a mask of shape (L,)."""
-        sizes = torch.tensor(self.bounds, device=wanted.device).diff()
-        return torch.repeat_interleave(wanted, sizes).nonzero()[:, 0]
+    order: NDArray[np.int64]
+    x: NDArray[np.float64]
+    bounds: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    radius: NDArray[np.float64]
 
 
-def leaves(x: Tensor) -> Leaves:
-    """Cut the points at the median of the widest coordinate until no part has more than `LEAF` points.
-
-    Parameters
-    ----------
-    x : Tensor of shape (N, D), float64
-        At least one point.
-    """
-    points = x.cpu().numpy()
-    parts, waiting = [], [np.arange(len(points))]
+def leaves(x: NDArray[np.float64]) -> Leaves:
+    """Cut points of shape (N, D) at the median of the widest coordinate until no part has more than `LEAF` points."""
+    parts, waiting = [], [np.arange(len(x))]
     while waiting:
         part = waiting.pop()
         if len(part) <= LEAF:
             parts.append(part)
             continue
-        inside = points[part]
+        inside = x[part]
         column = inside[:, np.argmax(inside.var(axis=0))]
         halves = np.argpartition(column, len(part) // 2)
         waiting += [part[halves[len(part) // 2 :]], part[halves[: len(part) // 2]]]
-    order = torch.from_numpy(np.concatenate(parts)).to(x.device)
-    bounds = np.cumsum([0] + [len(part) for part in parts]).tolist()
-    ordered = (x - x[0])[order]
-    centre = torch.stack([ordered[a:b].mean(0) for a, b in itertools.pairwise(bounds)])
-    owner = torch.repeat_interleave(torch.tensor(bounds, device=x.device).diff())
-    distance = torch.linalg.vector_norm(ordered - centre[owner], dim=1) * (1 + 1e-12)
-    radius = torch.zeros(len(centre), dtype=x.dtype, device=x.device).scatter_reduce_(0, owner, distance, "amax")
+    order = np.concatenate(parts)
+    bounds = np.cumsum([0] + [len(part) for part in parts])
+    ordered = np.ascontiguousarray((x - x[:1])[order])
+    centre, radius = np.zeros((len(parts), x.shape[1])), np.zeros(len(parts))
+    for leaf, (a, b) in enumerate(itertools.pairwise(bounds)):
+        if b > a:
+            centre[leaf] = ordered[a:b].mean(axis=0)
+            radius[leaf] = np.sqrt(((ordered[a:b] - centre[leaf]) ** 2).sum(axis=1).max()) * (1 + SLACK)
     return Leaves(order, ordered, bounds, centre, radius)

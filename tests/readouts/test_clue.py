@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -158,3 +160,28 @@ def test_errors_name_the_cause(blobs):
         clue(z, kernel="round")
     with pytest.raises(ValueError, match="density_radius: got 0"):
         clue(z, density_radius=0)
+
+
+@pytest.mark.parametrize("dim", [2, 16])
+def test_many_points_equal_the_full_matrix(blobs, dim):
+    """Several leaves: neighbours of higher density as the full matrix of distances has them."""
+    z = blobs(900, dim=dim, spread=0.05)
+    energy = np.random.default_rng(1).random(900)
+    links = clue_links(z, energy, 0.2)
+    x = unit(z)[links.order]
+    gap = np.sqrt(((x[:, None] - x[None]) ** 2).sum(2))
+    gap[np.triu_indices(900)] = np.inf
+    higher = gap.argmin(1)
+    np.testing.assert_allclose(links.distance[1:], gap.min(1)[1:], rtol=1e-9)
+    assert (links.higher == higher).mean() > 0.999
+    assert links.distance[0] == np.inf
+
+
+def test_a_hundred_thousand_hits_take_seconds():
+    rng = np.random.default_rng(0)
+    centre = rng.normal(size=(250, 4))
+    z = centre[rng.integers(250, size=100_000)] + 0.05 * rng.normal(size=(100_000, 4))
+    clue(z[:200], normalize=False)  # compiled
+    start = time.process_time()
+    clue(z, rng.exponential(size=100_000), 0.1, 0.5, normalize=False)
+    assert time.process_time() - start < 10
