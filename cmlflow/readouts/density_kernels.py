@@ -37,7 +37,7 @@ def local_sum(cloud: Leaves, weight: Array, radius: float, falling: bool = False
     largest = float((cloud.x**2).sum(axis=1).max(initial=0.0))
     limit = radius**2 + ROUNDING * (1.0 + 0.5 * largest)
     sums = _sums(cloud.x, weight[cloud.order], cloud.bounds, cloud.centre, cloud.radius, limit, radius, falling)
-    out = np.empty_like(sums)
+    out: Array = np.empty(len(weight))
     out[cloud.order] = sums
     return out
 
