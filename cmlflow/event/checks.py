@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmlflow.event.arrays import plain, short, whole
 from cmlflow.event.records import UNKNOWN, Deposits, FloatArray, IntArray, Particles, Tracks
 
 NOT_FEATURES = ("position", "energy", "layer", "particle", "purity", "cluster", "x", "y", "z", "x_cm", "y_cm", "z_cm")
@@ -23,11 +24,9 @@ COARSEST = 1e-3
 
 
 def as_floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
-    try:
-        with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
-            array = np.array(_plain(value), dtype=np.float32)  # a copy: what is checked here stays as it is
-    except (TypeError, ValueError) as err:
-        raise ValueError(f"{where}: {name} is {_short(value)}, expected numbers of one shape") from err
+    given = _array(value, name, where)
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
+        array = np.array(given, dtype=np.float32)  # a copy: what is checked here stays as it is
     if array.size == 0 and -1 not in shape and 0 in shape:
         array = array.reshape(shape)
     fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=False))
@@ -43,7 +42,7 @@ def as_floats(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -
 
 def as_positions(value: ArrayLike, n_hits: int, where: str) -> FloatArray:
     """Positions of shape (n_hits, 3) from 2 or 3 columns; z is 0 where there are 2."""
-    wide = _plain(value)
+    wide = _array(value, "position", where)
     array = as_floats(wide, (n_hits, 2 if np.shape(wide) == (n_hits, 2) else 3), "position", where)
     warn_of_rounding(wide, array, "positions", "subtract an origin from them")
     return array if array.shape[1] == 3 else np.pad(array, ((0, 0), (0, 1)))
@@ -63,7 +62,7 @@ def as_features(value: Mapping[str, ArrayLike] | None, n_hits: int, where: str) 
     if value is None:
         return Features()
     if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: features is {_short(value)}, expected a dict from names to arrays")
+        raise ValueError(f"{where}: features is {short(value)}, expected a dict from names to arrays")
     out = Features()
     for name, given in value.items():
         if not isinstance(name, str) or not name.isidentifier() or "__" in name or name in NOT_FEATURES:
@@ -72,12 +71,9 @@ def as_features(value: Mapping[str, ArrayLike] | None, n_hits: int, where: str) 
                 f"of {', '.join(NOT_FEATURES)}"
             )
         title = f"features[{name!r}]"
-        wide = _plain(given)
-        try:
-            with np.errstate(over="ignore"):
-                array = np.array(wide, dtype=np.float32)
-        except (TypeError, ValueError) as err:
-            raise ValueError(f"{where}: {title} is {_short(wide)}, expected numbers") from err
+        wide = _array(given, title, where)
+        with np.errstate(over="ignore"):
+            array = np.array(wide, dtype=np.float32)
         if array.ndim not in (1, 2) or array.shape[0] != n_hits:
             raise ValueError(f"{where}: {title} has shape {array.shape}, expected ({n_hits},) or ({n_hits}, m)")
         if np.isinf(array).any():
@@ -118,36 +114,20 @@ def _outside() -> int:
     return level
 
 
-def _plain(value: Any) -> Any:
-    """A torch tensor, of any device and precision, as an array; anything else as it is."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        return (value.double() if value.is_floating_point() else value).numpy()
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def as_ints(value: ArrayLike, length: int, name: str, where: str) -> IntArray:
-    try:
-        array = np.array(_plain(value))
-    except ValueError as err:
-        raise ValueError(f"{where}: {name} is {_short(value)}, expected integers") from err
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iub":
-        if array.dtype.kind != "f":
-            raise ValueError(f"{where}: {name} has type {array.dtype}, expected integers")
-        whole = np.isfinite(array) & (array == np.floor(array))
-        if not whole.all():
-            first = tuple(int(i) for i in np.argwhere(~whole)[0])
-            raise ValueError(f"{where}: {name} of {_entry(name)} {first[0]} is {array[first]}, expected integers")
+    array = whole(value, name, _entry(name), where=f"{where}: ")
+    if array.size == 0 and length == 0:
+        array = array.reshape(0)
     if array.shape != (length,):
         raise ValueError(f"{where}: {name} has shape {array.shape}, expected ({length},)")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return array
+
+
+def _array(value: Any, name: str, where: str) -> NDArray[Any]:
+    try:
+        return plain(value)
+    except ValueError as err:
+        raise ValueError(f"{where}: {name} {err}") from None
 
 
 def _entry(name: str) -> str:
@@ -181,7 +161,7 @@ def _arrays(value: Any, name: str, fields: tuple[str, ...], where: str) -> tuple
     if isinstance(value, Mapping):
         value = [value[field] for field in fields if field in value]
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(fields):
-        raise ValueError(f"{where}: {name} is {_short(value)}, expected the arrays {', '.join(fields)}")
+        raise ValueError(f"{where}: {name} is {short(value)}, expected the arrays {', '.join(fields)}")
     return tuple(value)
 
 
@@ -191,7 +171,9 @@ def _length(value: Any) -> int:
 
 def _known(value: ArrayLike, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
     """As `as_floats`, with nan for what is not known."""
-    array = np.array(_plain(value), dtype=np.float32)
+    given = _array(value, name, where)
+    with np.errstate(over="ignore"):
+        array = np.array(given, dtype=np.float32)
     if array.size == 0 and 0 in shape:
         array = array.reshape(shape)
     if array.shape != shape:
@@ -211,7 +193,7 @@ def as_particles(value: Particles | Sequence[ArrayLike] | None, named: int, wher
     if (isinstance(given, Mapping) and "number" in given) or _length(given) == 4:
         fields += ("number",)
     pdg_id, energy, direction, *number = _arrays(given, "particles", fields, where)
-    n = np.size(_plain(pdg_id))
+    n = np.size(_array(pdg_id, "particles.pdg_id", where))
     out = Particles(
         as_ints(pdg_id, n, "particles.pdg_id", where),
         _known(energy, (n,), "particles.energy", where),
@@ -237,7 +219,7 @@ def as_tracks(value: Tracks | Sequence[ArrayLike], n_particles: int | None, wher
         given = [given[f] for f in ("momentum", "direction", "entry", "particle", "crossing") if f in given]
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError(
-            f"{where}: tracks are {_short(value)}, expected the arrays momentum, direction, entry, particle"
+            f"{where}: tracks are {short(value)}, expected the arrays momentum, direction, entry, particle"
         )
     if len(given) not in (4, 5):
         raise ValueError(
@@ -266,7 +248,9 @@ def _present(value: FloatArray | None) -> tuple[FloatArray, ...]:
 
 
 def _crossing(value: ArrayLike, n_tracks: int, where: str) -> FloatArray:
-    array = np.asarray(value, dtype=np.float32)
+    given = _array(value, "tracks.crossing", where)
+    with np.errstate(over="ignore"):
+        array = np.array(given, dtype=np.float32)
     if n_tracks == 0 and array.size == 0:
         array = array.reshape(0, array.shape[1] if array.ndim == 3 else 0, 3)
     if array.ndim != 3 or array.shape[0] != n_tracks or array.shape[2] != 3:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmlflow.event.arrays import whole_number
 from cmlflow.event.checks import (
     as_deposits,
     as_features,
@@ -91,12 +92,10 @@ class Event:
         detector: str | None = None,
         number: int | None = None,
     ) -> None:
-        where = "event" if number is None else f"event {number}"
-        if number is not None and int(number) != number:
-            raise ValueError(f"{where}: number is {number}, expected an integer")
+        self.number = None if number is None else whole_number(number, "number", where="event: ")
+        where = "event" if number is None else f"event {self.number}"
         if not isinstance(detector, str | None):
             raise ValueError(f"{where}: detector is {detector!r}, expected a name")
-        self.number = None if number is None else int(number)
         self.detector = detector
         self.energy = as_floats(energy, (-1,), "energy", where)
         n_hits = len(self.energy)

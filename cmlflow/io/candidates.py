@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import Event
+from cmlflow.event.arrays import whole
 
 CANDIDATES = {"candidate_pdg_id": "i8", "candidate_track": "i4"} | {
     f"candidate_{name}_gev": "f8" for name in ("px", "py", "pz", "energy")
@@ -56,9 +57,10 @@ def candidate_columns(candidates: Any, event: Event, i: int) -> dict[str, NDArra
     ValueError
         Where the arrays of the candidates do not fit each other or the event.
     """
-    share, pdg_id, momentum, track = (
-        np.asarray(a) for a in (candidates.share, candidates.pdg_id, candidates.momentum, candidates.track)
-    )
+    where = f"candidates of event {i}: "
+    share, momentum = np.asarray(candidates.share), np.asarray(candidates.momentum)
+    pdg_id = whole(candidates.pdg_id, "pdg_id", "candidate", where=where)
+    track = whole(candidates.track, "track", "candidate", where=where)
     n = len(pdg_id)
     if share.shape != (n, event.n_hits) or momentum.shape != (n, 4) or track.shape != (n,):
         raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import UNKNOWN, Deposits, Event, IntArray, Particles
+from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.files import FormatError, PathLike
 from cmlflow.io.podio import collection_ids, collections_of, decode, encodings, relation
@@ -133,7 +134,7 @@ class Edm4hepEvents(BlockEvents):
             ),
             particles=particles,
             detector=self._detector,
-            number=entry if header is None or not len(header[i]) else int(header[i][0]),
+            number=entry if header is None or not len(header[i]) else whole_number(header[i][0], _HEADER),
         )
 
     def _hits(self, source: _Source, arrays: dict[str, Jagged], i: int) -> _Hits:
@@ -147,18 +148,25 @@ class Edm4hepEvents(BlockEvents):
                 )
         layer = np.zeros(len(energy), np.int64)
         if source.name in self._encoding:
-            layer = decode(cell, self._encoding[source.name], "layer")
+            layer = decode(
+                whole(cell, f"{source.name}.cellID") if cell.dtype.kind == "f" else cell,
+                self._encoding[source.name],
+                "layer",
+            )
         out = _Hits(np.stack((x, y, z), axis=1), energy, layer)
         if source.links is None or source.contributions is None or source.particle is None:
             return out
-        counts = end.astype(np.int64) - begin.astype(np.int64)
-        refs = arrays[f"{source.links}/{source.links}.index"][i].astype(np.int64)
+        begin, end = (whole(v, f"{source.name}.contributions") for v in (begin, end))
+        counts = end - begin
+        refs = whole(arrays[f"{source.links}/{source.links}.index"][i], f"{source.links}.index", "entry")
         shares = arrays[f"{source.contributions}/{source.contributions}.energy"][i]
-        index = arrays[f"{source.particle}/{source.particle}.index"][i].astype(np.int64)
-        number = arrays[f"{source.particle}/{source.particle}.collectionID"][i].astype(np.int64)
+        index = whole(arrays[f"{source.particle}/{source.particle}.index"][i], f"{source.particle}.index", "entry")
+        number = whole(
+            arrays[f"{source.particle}/{source.particle}.collectionID"][i], f"{source.particle}.collectionID", "entry"
+        )
         if (counts < 0).any() or end.max(initial=0) > len(refs):
             raise ValueError(f"{source.name} names contributions up to {end.max(initial=0)}, but has {len(refs)}")
-        which = refs[np.repeat(begin.astype(np.int64) - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())]
+        which = refs[np.repeat(begin - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())]
         if len(which) and not 0 <= which.min() <= which.max() < min(len(shares), len(index)):
             raise ValueError(
                 f"{source.contributions} has {len(shares)} entries and {len(index)} particles, but "
@@ -178,10 +186,17 @@ class Edm4hepEvents(BlockEvents):
             return out, Particles.unknown(len(which))
         columns = (arrays[f"{self._truth}/{self._truth}.{leaf}"][i] for leaf in _PARTICLE)
         pdg_id, status, mass, px, py, pz, begin, end = columns
+        names = ("PDG", "generatorStatus", "parents_begin", "parents_end")
+        pdg_id, status, begin, end = (
+            whole(v, f"{self._truth}.{name}", "particle")
+            for name, v in zip(names, (pdg_id, status, begin, end), strict=True)
+        )
         if named.max(initial=UNKNOWN) >= len(pdg_id):
             raise ValueError(f"contributions name particle {named.max()}, but {self._truth} has {len(pdg_id)}")
-        parents = np.zeros(0, np.int64) if self._parents is None else arrays[self._parents][i].astype(np.int64)
-        origin = primaries(status, begin.astype(np.int64), end.astype(np.int64), parents)
+        parents = (
+            np.zeros(0, np.int64) if self._parents is None else whole(arrays[self._parents][i], self._parents, "entry")
+        )
+        origin = primaries(status, begin, end, parents)
         root = np.append(origin, UNKNOWN)[named]
         which = np.union1d(np.flatnonzero(status == 1), root[root >= 0]).astype(np.int64)
         place = np.full(len(pdg_id) + 1, UNKNOWN)
@@ -190,7 +205,7 @@ class Edm4hepEvents(BlockEvents):
         size = np.linalg.norm(momentum, axis=1)
         direction = np.divide(momentum, size[:, None], out=np.full_like(momentum, np.nan), where=size[:, None] > 0)
         energy = np.hypot(size, mass[which].astype(np.float64)).astype(np.float32)
-        return place[root], Particles(pdg_id[which].astype(np.int64), energy, direction.astype(np.float32))
+        return place[root], Particles(pdg_id[which], energy, direction.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cmlflow.coordinates import direction_of, eta_phi, from_eta_phi, radius_of
 from cmlflow.event import Event, IntArray, Tracks
+from cmlflow.event.arrays import whole
 from cmlflow.io.atlas import ATLAS_LAYERS, crossing_point
 from cmlflow.io.root import Jagged
 
@@ -67,7 +68,7 @@ def tracks_from(columns: dict[str, Jagged], i: int, layers: dict[str, tuple[int,
         momentum.astype(np.float32),
         direction[:, turn].astype(np.float32),
         entry[:, turn].astype(np.float32),
-        np.asarray(particle, np.int64),
+        whole(particle, "trackTruthParticleIndex", "track"),
         crossing[:, :, turn].astype(np.float32) if n_layers else None,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, IntArray
+from cmlflow.event.arrays import whole
 
 PathLike = str | os.PathLike[str]
 
@@ -80,6 +81,23 @@ def atomically(path: PathLike) -> Iterator[Path]:
             temporary.unlink()
 
 
+def stored_labels(path: PathLike, entry: int, values: ArrayLike, n_hits: int) -> IntArray:
+    """Cluster labels of one entry of a file, one for each hit, -1 or above.
+
+    Raises
+    ------
+    FormatError
+        Names the file, the entry, and the hit at fault.
+    """
+    try:
+        labels = whole(values, "the cluster label", low=-1)
+    except ValueError as err:
+        raise FormatError(f"{path}, entry {entry}: {err}") from err
+    if labels.shape != (n_hits,):
+        raise FormatError(f"{path}, entry {entry}: there are {labels.size} cluster labels, but {n_hits} hits")
+    return labels
+
+
 def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Iterator[tuple[int, Event, IntArray | None]]:
     """Number, event and cluster labels of each event in turn, checked; nothing is collected.
 
@@ -106,14 +124,15 @@ def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Itera
         if row is end:
             raise ValueError(f"there are labels for {i} events, but more events")
         array = np.asarray(row)
-        if array.shape != (event.n_hits,) or (array.size and array.dtype.kind not in "iu"):
+        if array.shape != (event.n_hits,) or np.ma.is_masked(row) or (array.size and array.dtype.kind not in "iu"):
             raise ValueError(
                 f"labels of event {i} have shape {array.shape} and type {array.dtype}, "
                 f"expected ({event.n_hits},) integers, one for each hit"
             )
+        array = whole(array, "the label", where=f"event {i}: ")
         if (array < -1).any():
             first = int(np.flatnonzero(array < -1)[0])
             raise ValueError(f"label of hit {first} of event {i} is {array[first]}, expected -1 (noise) or above")
-        yield i, event, array.astype(np.int64)
+        yield i, event, array
     if rows is not None and next(rows, end) is not end:
         raise ValueError(f"there are more label arrays than the {count} events")

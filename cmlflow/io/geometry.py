@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.coordinates import from_eta_phi
 from cmlflow.event import IntArray
+from cmlflow.event.arrays import whole
 from cmlflow.io.atlas import nearest_layers
 from cmlflow.io.files import FormatError
 from cmlflow.io.root import check_counts, open_root, open_tree, read_jagged
@@ -51,7 +52,7 @@ class CellGeometry:
         ValueError
             Names the first cell that is not in the geometry.
         """
-        wanted = np.asarray(cell).astype(np.int64)
+        wanted = cell_numbers(cell, "cluster_cell_ID")
         if not len(self.cell):
             row = np.zeros(len(wanted), np.int64)
             found = np.zeros(len(wanted), np.bool_)
@@ -65,6 +66,12 @@ class CellGeometry:
                 "geometry of these events?"
             )
         return row
+
+
+def cell_numbers(values: ArrayLike, name: str) -> IntArray:
+    """Numbers of cells as int64; those of files that have them without a sign keep their bits."""
+    array = np.asarray(values)
+    return array.astype(np.int64) if array.dtype.kind == "u" else whole(array, name, "cell")
 
 
 def read_geometry(path: Path) -> CellGeometry:
@@ -85,7 +92,12 @@ def read_geometry(path: Path) -> CellGeometry:
     columns = read_jagged(path, tree, names, 0, 1)
     check_counts(path, 0, columns)
     values = {name: column[0] for name, column in columns.items()}
-    values["cell_geo_ID"] = values["cell_geo_ID"].astype(np.int64)  # events may have them signed, or not
+    try:
+        values["cell_geo_ID"] = cell_numbers(values["cell_geo_ID"], "cell_geo_ID")
+        if "cell_geo_sampling" in values:
+            values["cell_geo_sampling"] = whole(values["cell_geo_sampling"], "cell_geo_sampling", "cell")
+    except ValueError as err:
+        raise FormatError(f"{path}, tree {GEOMETRY}: {err}") from err
     order = np.argsort(values["cell_geo_ID"], kind="stable")
     values = {name: value[order] for name, value in values.items()}
     cell = values["cell_geo_ID"]
@@ -102,4 +114,4 @@ def read_geometry(path: Path) -> CellGeometry:
         )
     layer = values.get("cell_geo_sampling", nearest_layers(position))
     sigma = values.get("cell_geo_sigma", np.full(len(cell), np.nan))
-    return CellGeometry(cell, position, layer.astype(np.int64), sigma.astype(np.float64))
+    return CellGeometry(cell, position, layer, sigma.astype(np.float64))

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import Deposits, Event, IntArray, Particles
+from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.features import feature_branches, stacked
-from cmlflow.io.files import PathLike, existing
+from cmlflow.io.files import PathLike, existing, stored_labels
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
 from cmlflow.io.units import MIP_MEV, mev_per_unit
@@ -137,7 +138,7 @@ class HgcaltbEvents(BlockEvents):
         hits = {name: arrays[name][i] for name in self._branches if name.startswith("hit_")}
         number = entry
         if "eventNumber" in arrays:
-            number = int(arrays["eventNumber"][i])
+            number = whole_number(arrays["eventNumber"][i], "eventNumber")
         for name in ("hit_x", "hit_y", "hit_z", "hit_Edep"):
             bad = ~np.isfinite(hits[name]) | ((hits[name] < 0) & (name == "hit_Edep"))
             if bad.any():
@@ -145,6 +146,9 @@ class HgcaltbEvents(BlockEvents):
                 raise ValueError(
                     f"{name} of hit {first} is {hits[name][first]}, expected finite, energies of 0 or above"
                 )
+        for name in ("hit_layer", "hit_showerid", "hit_detector"):
+            if name in hits:
+                hits[name] = whole(hits[name], name)
         primaries = [arrays[name][i] if name in arrays else None for name in PRIMARIES]
         count = next((len(p) for p in primaries if p is not None), 0)
         shower, matched = local_showers(hits["hit_showerid"], int(plan.bases[entry]), count, plan.numbering)
@@ -206,7 +210,7 @@ def _particles(primaries: list[NDArray[Any] | None], count: int, reverse: bool) 
     energy, pdg_id = primaries
     turn = slice(None, None, -1 if reverse else 1)
     return Particles(
-        unknown.pdg_id if pdg_id is None else pdg_id[turn].astype(np.int64),
+        unknown.pdg_id if pdg_id is None else whole(pdg_id, PRIMARIES[1], "primary")[turn],
         unknown.energy if energy is None else (energy[turn] / 1000).astype(np.float32),
         unknown.direction,
     )
@@ -226,6 +230,7 @@ def read_hgcaltb_labels(path: PathLike) -> list[IntArray]:
         Where the file holds no labels.
     """
     file = existing(path)
-    tree = open_tree(file, TREE, ["hit_cluster"])
-    column = read_jagged(file, tree, ["hit_cluster"], 0, int(tree.num_entries))["hit_cluster"]
-    return [column[i].astype(np.int64) for i in range(len(column.counts))]
+    tree = open_tree(file, TREE, ["hit_cluster", "hit_layer"])
+    columns = read_jagged(file, tree, ["hit_cluster", "hit_layer"], 0, int(tree.num_entries))
+    counts = columns["hit_layer"].counts.tolist()
+    return [stored_labels(file, i, columns["hit_cluster"][i], n) for i, n in enumerate(counts)]

@@ -11,6 +11,7 @@ import uproot
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event, IntArray
+from cmlflow.event.arrays import INT32, whole
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.hgcaltb import DETECTOR, TREE
 from cmlflow.io.units import MIP_MEV, mev_per_unit
@@ -104,8 +105,8 @@ def _feature_branches(event: Event) -> dict[str, NDArray[Any]]:
 def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[str, Any]:
     def jagged(name: str, kind: str) -> Any:
         flat = np.concatenate([row[name] for row in rows]) if rows else np.zeros(0, kind)
-        if kind == "i4" and np.abs(flat).max(initial=0) >= 2**31:
-            raise ValueError(f"{name} has a value of {np.abs(flat).max()}, which does not fit 32 bits")
+        if kind == "i4":
+            flat = whole(flat, name, "entry", low=INT32[0], high=INT32[1])
         return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
 
     return {

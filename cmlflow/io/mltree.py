@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from cmlflow.coordinates import axes, direction_of
 from cmlflow.event import Deposits, Event, IntArray, Particles
+from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.extrapolations import TRACKS, layer_branches, layers_of, tracks_from
-from cmlflow.io.files import FormatError, PathLike, existing
+from cmlflow.io.files import FormatError, PathLike, existing, stored_labels
 from cmlflow.io.geometry import EVENTS, NOTE, CellGeometry, read_geometry
 from cmlflow.io.mltree_writer import write_mltree
 from cmlflow.io.nested import Nested, read_nested
@@ -186,7 +187,7 @@ class MltreeEvents(BlockEvents):
         if "truth" in arrays:
             count = None if particles is None else len(particles)
             deposits = self._deposits(arrays["truth"], i, cells, keep, count)
-        number = int(arrays["number"][i]) if "number" in arrays else entry
+        number = whole_number(arrays["number"][i], "eventNumber") if "number" in arrays else entry
         return Event(
             self.geometry.position[row][keep][:, self._axes],
             energy,
@@ -203,7 +204,7 @@ class MltreeEvents(BlockEvents):
     ) -> Deposits:
         counts, (particle, energy) = truth[0].counts_of(i), (t.event(i) for t in truth)
         appearance = np.repeat(np.arange(len(counts)), counts)
-        hit, particle = cells.of[appearance], particle.astype(np.int64)
+        hit, particle = cells.of[appearance], whole(particle, TRUTH[0], "entry")
         bad = (particle < -1) | (particle >= (2**31 if n_particles is None else n_particles)) | ~np.isfinite(energy)
         if bad.any():
             j = int(np.flatnonzero(bad)[0])
@@ -240,7 +241,11 @@ def read_mltree_labels(path: PathLike) -> list[IntArray]:
         named = read_jagged(events.path, tree, ["cluster_label"], start, stop) if "cluster_label" in tree else None
         for i in range(stop - start):
             cells, counts = events.merged(arrays, i), arrays["cells"][0].counts_of(i)
-            cluster = np.arange(len(counts)) if named is None else named["cluster_label"][i].astype(np.int64)
+            cluster = (
+                np.arange(len(counts))
+                if named is None
+                else stored_labels(events.path, start + i, named["cluster_label"][i], len(counts))
+            )
             energy = arrays["cells"][1].event(i)
             order = np.lexsort((-energy, cells.of))
             first = order[np.unique(cells.of[order], return_index=True)[1]]
@@ -256,7 +261,7 @@ def _particles(columns: dict[str, Jagged], i: int, turn: list[int]) -> Particles
     pdg_id, energy, eta, phi = (columns[name][i] if name in columns else None for name in PARTICLES)
     direction = unknown.direction if eta is None or phi is None else direction_of(eta, phi)[:, turn]
     return Particles(
-        unknown.pdg_id if pdg_id is None else pdg_id.astype(np.int64),
+        unknown.pdg_id if pdg_id is None else whole(pdg_id, PARTICLES[0], "particle"),
         unknown.energy if energy is None else energy.astype(np.float32),
         direction.astype(np.float32),
     )

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.coordinates import eta_phi, radius_of
 from cmlflow.event import Event, IntArray
+from cmlflow.event.arrays import INT32, whole
 from cmlflow.io.extrapolations import layer_branches, layer_names, track_columns
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.geometry import EVENTS, GEOMETRY, NOTE
@@ -169,8 +170,7 @@ def _cells(event: Event, beam: str, where: str) -> NDArray[Any]:
             f"{where}: hit {lost[0]} at {event.position[lost[0]]} lies on the beam axis {beam!r}, where eta is "
             "infinite; write with another beam="
         )
-    if np.abs(event.layer).max(initial=0) >= 2**31:
-        raise ValueError(f"{where}: layer has a value of {np.abs(event.layer).max()}, which does not fit 32 bits")
+    whole(event.layer, "layer", low=INT32[0], high=INT32[1], where=f"{where}: ")
     out = np.zeros(event.n_hits, CELL)
     out["layer"] = event.layer
     number = np.zeros(event.n_hits, np.uint64)
@@ -220,8 +220,8 @@ def _basket(rows: list[dict[str, Any]], layers: dict[str, int], own: bool) -> di
     def flat(name: str, kind: str) -> NDArray[Any]:
         values = [np.asarray(row[name]) for row in rows]
         joined = np.concatenate(values) if values else np.zeros(0)
-        if kind == "i4" and np.abs(joined).max(initial=0) >= 2**31:
-            raise ValueError(f"{name} has a value of {np.abs(joined).max()}, which does not fit 32 bits")
+        if kind == "i4":
+            joined = whole(joined, name, "entry", low=INT32[0], high=INT32[1])
         return joined.astype(kind)
 
     def counts(name: str) -> IntArray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cmlflow.event import Deposits, Event, IntArray, Particles, Tracks
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.candidates import CANDIDATES, SHARES, StoredCandidates, stored_candidates
-from cmlflow.io.files import FormatError, PathLike, existing, one_line
+from cmlflow.io.files import FormatError, PathLike, existing, one_line, stored_labels
 from cmlflow.io.parquet_columns import (
     CLUSTER,
     CROSSINGS,
@@ -157,12 +157,12 @@ def read_parquet_candidates(path: PathLike) -> list[StoredCandidates]:
 def _stored_labels(file: Any, handle: Any) -> Iterator[IntArray]:
     first = 0
     for group in range(handle.metadata.num_row_groups):
-        table = _read_group(file, handle, group, ["hit_cluster"])
-        column = lists(file, table, "hit_cluster", first)
-        first += table.num_rows
-        for i in range(table.num_rows):
+        table = _read_group(file, handle, group, ["hit_energy", "hit_cluster"])
+        column, energy = (lists(file, table, name, first) for name in ("hit_cluster", "hit_energy"))
+        for i, n in enumerate(np.diff(energy.offsets).tolist()):
             values = column[i]
-            yield np.zeros(0, np.int64) if values is None else values.astype(np.int64)
+            yield stored_labels(file, first + i, np.zeros(0, np.int64) if values is None else values, n)
+        first += table.num_rows
 
 
 def _tracks(arrays: list[NDArray[Any]], crossing: list[NDArray[Any]] | None) -> Tracks:

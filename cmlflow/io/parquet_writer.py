@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, IntArray
+from cmlflow.event.arrays import INT32, whole
 from cmlflow.io.candidates import candidate_columns, share_labels
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.parquet_columns import (
@@ -152,8 +153,8 @@ def _row(event: Event, labels: IntArray | None, i: int, candidates: Any = None) 
     row |= {} if candidates is None else candidate_columns(candidates, event, i)
     row |= {f"hit_{name}": values for name, values in event.features.items()}
     for name, values in row.items():
-        if values is not None and KIND.get(name) == "i4" and np.abs(values).max(initial=0) >= 2**31:
-            raise ValueError(f"event {i}: {name} has a value of {np.abs(values).max()}, which does not fit 32 bits")
+        if values is not None and KIND.get(name) == "i4":
+            whole(values, name, "entry", low=INT32[0], high=INT32[1], where=f"event {i}: ")
     return row | {"number": event.number, "detector": event.detector}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import UNKNOWN, IntArray
+from cmlflow.event.arrays import whole
 from cmlflow.io.root import Jagged
 
 Variant = Literal["merged", "steps"]
@@ -45,8 +46,8 @@ def merge_steps(x: ArrayLike, y: ArrayLike, layer: ArrayLike, energy: ArrayLike,
         Cells by rising layer, ix, iy, one deposit for every shower in a cell. The energies of the cells, and of the
         deposits of a shower, add up to those of the steps: nothing is dropped here.
     """
-    ix, iy = np.rint(np.asarray(x)).astype(np.int64), np.rint(np.asarray(y)).astype(np.int64)
-    la, sh = np.asarray(layer, np.int64), np.asarray(shower, np.int64)
+    ix, iy = whole(np.rint(np.asarray(x)), "x", "step"), whole(np.rint(np.asarray(y)), "y", "step")
+    la, sh = whole(layer, "layer", "step"), whole(shower, "shower", "step")
     order = np.lexsort((sh, iy, ix, la))
     ix, iy, la, sh = ix[order], iy[order], la[order], sh[order]
     new_cell = np.ones(len(la), np.bool_)
@@ -85,7 +86,7 @@ def local_showers(shower: ArrayLike, base: int, n_primaries: int, numbering: Num
     matched : bool
         Whether the numbers stand for the event's primaries in order.
     """
-    number = np.asarray(shower, np.int64)
+    number = whole(shower, "hit_showerid")
     known = number >= 0
     local = number - base if numbering == "running" else number
     if n_primaries and bool(((local >= 0) & (local < n_primaries))[known].all()):
@@ -134,7 +135,7 @@ class Plan:
 
     def layers(self, layer: NDArray[Any], detector: NDArray[Any] | None) -> IntArray:
         """Layer numbers that are unique among the detectors."""
-        out = layer.astype(np.int64)
+        out = whole(layer, "hit_layer")
         if detector is None or not len(self.offsets):
             return out
         out += self.offsets[np.clip(detector, 0, len(self.offsets) - 1)]
@@ -225,7 +226,7 @@ def _layer_offsets(detector: NDArray[Any], layer: NDArray[Any], sizes: Sequence[
     offsets = np.zeros(int(detector.max()) + 1, np.int64)
     last = -1
     for d in range(len(offsets)):
-        own = layer[detector == d].astype(np.int64)
+        own = whole(layer[detector == d], "hit_layer")
         if len(own) and own.min() <= last:
             offsets[d] = last + int(own.min() == 0)
         last = max(last, int(own.max(initial=-1) + offsets[d]), sum(sizes[: d + 1]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event, IntArray
+from cmlflow.event.arrays import whole
 
 Array = NDArray[np.float64]
 Fractions = tuple[ArrayLike, ArrayLike, ArrayLike]
@@ -42,17 +43,20 @@ def assigned(
         given = next(soft, end)
         if given is end or not isinstance(given, tuple) or len(given) != 3:
             raise ValueError(f"event {i}: fractions are missing, expected (hit, cluster, fraction)")
-        hit, cluster, fraction = np.asarray(given[0]), np.asarray(given[1]), np.asarray(given[2], np.float64)
+        hit, cluster = (
+            whole(given[k], f"event {i}: {name} of the fractions", "entry") for k, name in enumerate(("hit", "cluster"))
+        )
+        fraction = np.asarray(given[2], np.float64)
         if not hit.shape == cluster.shape == fraction.shape:
             raise ValueError(f"event {i}: fractions have shapes {hit.shape}, {cluster.shape}, {fraction.shape}")
         if len(hit) and (hit.min() < 0 or hit.max() >= event.n_hits or cluster.min() < 0 or not (fraction >= 0).all()):
             raise ValueError(f"event {i}: fractions name a hit outside 0..{event.n_hits - 1}, or are negative")
-        rest = 1.0 - np.bincount(hit.astype(np.int64), fraction, event.n_hits)
+        rest = 1.0 - np.bincount(hit, fraction, event.n_hits)
         if (rest < -TOLERANCE).any():
             j = int(np.argmin(rest))
             raise ValueError(f"event {i}: fractions of hit {j} add up to {1 - rest[j]}, expected at most 1")
         left = np.flatnonzero(rest > TOLERANCE)
         use = fraction > 0
         parts = (hit[use], left), (cluster[use], np.full(len(left), -1)), (fraction[use], rest[left])
-        h, c = (np.concatenate(p).astype(np.int64) for p in parts[:2])
+        h, c = (np.concatenate(p) for p in parts[:2])
         yield event, (h, c, np.concatenate(parts[2]))

@@ -385,7 +385,7 @@ def test_detector(tmp_path, make_event, names, want):
 
 
 def test_values_beyond_32_bits(tmp_path):
-    with pytest.raises(ValueError, match="layer has a value of 2147483648"):
+    with pytest.raises(ValueError, match=r"layer of (hit|entry) 0 is 2147483648"):
         write([Event([[0, 0, 0]], [1.0], [2**31])], tmp_path / "a.root")
     assert not os.listdir(tmp_path)
 
