@@ -105,9 +105,12 @@ class NetworkEmbedder:
 
     def embed(self, events: Iterable[Event]) -> Iterator[Embedding]:
         """See `Embedder.embed`; small events go through the network together."""
+        return self.embed_points(event_points(event, self.takes_tracks) for event in events)
+
+    def embed_points(self, points: Iterable[Points]) -> Iterator[Embedding]:
+        """As `embed`, of points already made from events."""
         device = usable_device(self.device)
         self.network.to(device).eval()
-        points = (event_points(event, self.takes_tracks) for event in events)
         for some in groups(points, len, HITS_PER_PASS):
             yield from self._pass(some, device)
 

@@ -38,7 +38,7 @@ def build(source: Source, opset: int) -> ModelProto:
         g.output(name, found[name], ["n_points"] if n is None else ["n_points", n])
     about = {"producer_name": "cmlflow", "producer_version": cmlflow.__version__, "doc_string": ABOUT}
     model = g.model("cmlflow", about)
-    helper.set_model_props(model, source.metadata())
+    helper.set_model_props(model, source.about)
     checker.check_model(model, full_check=True)
     return model
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from torch import Tensor
+
 import cmlflow
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.embedders import NetworkEmbedder, SlopesEmbedder
@@ -24,6 +26,8 @@ Model: TypeAlias = "MetricClusterer | ParticleFlow | str | Path"
 
 READOUTS = (Density, Condensation, Clue)
 UNITS = {"x": "cm", "y": "cm", "z": "cm", "distance": "cm", "momentum": "GeV"}
+ENERGY_UNITS = {"hgcal": "MIP", "slab": "GeV"}
+"""By the family of the detector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +46,8 @@ class Source:
         Whether points are hits and tracks.
     readout : Density, Condensation, Clue or None
         With its thresholds; None where embeddings alone are wanted.
-    trained_on : dict
-        Sample and detector, as far as they are known.
+    about : dict of str to str
+        See `description`.
     """
 
     head: str
@@ -51,39 +55,12 @@ class Source:
     on_sphere: bool
     tracks: bool
     readout: Any
-    trained_on: Mapping[str, Any]
+    about: dict[str, str]
 
     @property
     def features(self) -> tuple[str, ...]:
         """Columns of the points."""
         return TRACK_FEATURES if self.tracks else FEATURES
-
-    def metadata(self) -> dict[str, str]:
-        """What a file says of itself, by name; lists and numbers as JSON."""
-        readout = None if self.readout is None else type(self.readout).__name__.lower()
-        energy = "MIP" if str(self.trained_on.get("detector")).startswith("hgcal") else "GeV"
-        units = {name: UNITS[name] for name in self.features if name in UNITS} | {"energy": energy}
-        return {
-            "cmlflow": cmlflow.__version__,
-            "head": self.head,
-            "features": json.dumps(list(self.features)),
-            "units": json.dumps(units),
-            "tracks": json.dumps(self.tracks),
-            "readout": json.dumps(readout),
-            "thresholds": json.dumps({} if self.readout is None else self.readout.get_params()),
-            "detector": json.dumps(self.trained_on.get("detector")),
-            "sample": json.dumps(self.trained_on.get("sample")),
-            "weights_sha256": self.digest(),
-        }
-
-    def digest(self) -> str:
-        """SHA-256 of the weights: names, shapes and values in the order of their names."""
-        found = hashlib.sha256()
-        weights = {} if self.network is None else self.network.state_dict()
-        for name, value in sorted(weights.items()):
-            found.update(f"{name} {tuple(value.shape)}\n".encode())
-            found.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
 
 
 def source_of(model: Model, readout: bool = True) -> Source:
@@ -122,8 +99,8 @@ def source_of(model: Model, readout: bool = True) -> Source:
             raise ValueError(f"readout is {chosen!r}, expected one of {names} for ONNX, or readout=False")
         if isinstance(chosen, Condensation) and not (network and isinstance(network.head, CondensationHead)):
             raise ValueError(f"the readout 'condensation' needs beta, which the head {head!r} does not give")
-    name = head if isinstance(head, str) else type(head).__name__
-    return Source(name, network, embedder.on_sphere, embedder.takes_tracks, chosen, clusterer.trained_on_)
+    about = description(clusterer, chosen)
+    return Source(about["head"], network, embedder.on_sphere, embedder.takes_tracks, chosen, about)
 
 
 def loaded(model: Model) -> MetricClusterer:
@@ -140,3 +117,38 @@ def loaded(model: Model) -> MetricClusterer:
     if not hasattr(clusterer, "embedder_"):
         raise ValueError("model has no weights yet: call fit, or load one")
     return clusterer
+
+
+def description(clusterer: MetricClusterer, readout: Any) -> dict[str, str]:
+    """What a file says of the model in it, by name; lists and numbers as JSON.
+
+    Parameters
+    ----------
+    clusterer : MetricClusterer
+    readout : readout or None
+    """
+    embedder, detector = clusterer.embedder_, clusterer.trained_on_.get("detector")
+    features = TRACK_FEATURES if embedder.takes_tracks else FEATURES
+    units = {name: UNITS[name] for name in features if name in UNITS}
+    units["energy"] = ENERGY_UNITS.get(str(detector).split("-")[0], "as in training")
+    return {
+        "cmlflow": cmlflow.__version__,
+        "head": clusterer.head if isinstance(clusterer.head, str) else type(clusterer.head).__name__,
+        "features": json.dumps(features),
+        "units": json.dumps(units),
+        "tracks": json.dumps(embedder.takes_tracks),
+        "readout": json.dumps(None if readout is None else type(readout).__name__.lower()),
+        "thresholds": json.dumps({} if readout is None else readout.get_params()),
+        "detector": json.dumps(detector),
+        "sample": json.dumps(clusterer.trained_on_.get("sample")),
+        "weights_sha256": digest(embedder.state()),
+    }
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, shapes and values of weights, in the order of their names."""
+    found = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        found.update(f"{name} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
