@@ -61,7 +61,7 @@ def training_step(n: int, inputs: Inputs, head: str) -> Case:
     def own(out: dict[str, Tensor]) -> Tensor:
         if head == "supcon":
             return supcon_loss(out["embedding"], labels)
-        return _total(own_condensation(out["beta"], out["coordinates"], labels))
+        return _total(own_condensation(out["beta"], out["coordinates"], labels, largest=1.0))
 
     def rival(out: dict[str, Tensor]) -> Tensor:
         if head == "supcon":
@@ -112,7 +112,7 @@ def condensation_loss(n: int, inputs: Inputs) -> Case:
     with torch.no_grad():
         out = inputs.network("oc")(x)
     both = torch.cat([out["beta"][:, None], out["coordinates"]], 1)
-    candidates = {"cmlflow": _loss(lambda t: _total(own_condensation(t[:, 0], t[:, 1:], labels)), both)}
+    candidates = {"cmlflow": _loss(lambda t: _total(own_condensation(t[:, 0], t[:, 1:], labels, largest=1.0)), both)}
     if rivals.installed("object_condensation"):
         candidates["object-condensation"] = _loss(
             lambda t: rivals.condensation_package(t[:, 0], t[:, 1:], labels), both

@@ -47,7 +47,7 @@ def add_commands(kinds: Any) -> None:
 
     p = command(kinds, "flow", _flow, "particle flow on test samples: models beside nearest track and parametric")
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for results and report.html")
-    p.add_argument("-n", "--events", type=count, help="test events of each sample (1000, of jets 500)")
+    p.add_argument("-n", "--events", type=count, help="test events of each sample (1000), of jets in proportion (500)")
     p.add_argument("--samples", nargs="+", metavar="SAMPLE", help="rho pi-gun-2-5 ... jets (all)")
     p.add_argument(
         "--models", nargs="+", default=(), metavar="NAME=FOLDER",

@@ -8,7 +8,7 @@ from typing import Any
 from cmlflow.metrics import SystemFigures
 from cmlflow.plots import bar_figure, energy_figure, residual_figure
 from cmlflow.plots.reliability import binned_reliability_figure
-from cmlflow_benchmarks.flow.plan import ALWAYS_0, ALWAYS_1, HARD, MODELS, NEAREST, PARAMETRIC, RHO, TRUTH, WITHIN
+from cmlflow_benchmarks.flow.plan import ALWAYS_0, ALWAYS_1, HARD, NEAREST, PARAMETRIC, TRUTH, WITHIN, is_model
 
 Result = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ Result = Mapping[str, Any]
 def f1_figure(result: Result) -> Any:
     """F1 of cells and tracks by system, plain and weighted with energy."""
     table = SystemFigures.from_dict(result["association"])
-    models = [m for m in table if m.startswith(MODELS[RHO])]
+    models = [m for m in table if is_model(m)]
     shown = [n for n in (ALWAYS_1, NEAREST, WITHIN, PARAMETRIC, *models) if n in table]
     return bar_figure({name: table[name] for name in shown}, ("f1", "weighted_f1"), label="F1 of cells and tracks")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cmlflow.metrics.intervals import Interval
 from cmlflow_benchmarks.flow.plan import ALWAYS_1, GUNS, PARAMETRIC, RHO, WITHIN
-from cmlflow_benchmarks.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
+from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
 
 F1, LEAD = 0.92, 0.10
 WIDTHS = {GUNS[0]: 3.0, GUNS[-1]: 2.0}

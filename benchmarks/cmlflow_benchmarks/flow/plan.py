@@ -5,22 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from cmlflow.model_folder import find_model, packaged_models
+from cmlflow_benchmarks.sizes import scaled
 
 RHO, JETS = "rho", "jets"
 GUNS = ("pi-gun-2-5", "pi-gun-5-10", "pi-gun-10-15", "pi-gun-15-20")
 SAMPLES = (RHO, *GUNS, JETS)
 """Each has its own variants ``-validation``, ``-tuning`` and ``-test``, of showers that no other variant has."""
 
-TRANSFER, AT_HOME = "rhos-supcon", "jets-supcon"
-"""The model trained on events of 1-3 tracks, and the one it is set beside on jets."""
-MODELS: dict[str, tuple[str, ...]] = {
-    RHO: ("rho-supcon", "rho-oc"),
-    **dict.fromkeys(GUNS, ("pi-gun-supcon",)),
-    JETS: (AT_HOME, "jets-oc", TRANSFER),
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model of particle flow.
+
+    Attributes
+    ----------
+    name : str
+        Packaged name, or the one that ``--models NAME=FOLDER`` gives it.
+    samples : tuple of str
+        Of `SAMPLES`, on which it is tested.
+    against : tuple of str
+        Other models that it is compared with on the same events.
+    transferred : bool
+        Trained on other samples than those it is tested on: compared with `against` alone.
+    """
+
+    name: str
+    samples: tuple[str, ...]
+    against: tuple[str, ...] = ()
+    transferred: bool = False
+
+
+AT_HOME, TRANSFER = "jets-supcon", "rhos-supcon"
+"""The model trained on jets, and the one that is trained on events of 1-3 tracks and set beside it on jets."""
+MODELS: dict[str, Model] = {
+    m.name: m
+    for m in (
+        Model("rho-supcon", (RHO,), ("rho-oc",)),
+        Model("rho-oc", (RHO,)),
+        Model("pi-gun-supcon", GUNS),
+        Model(AT_HOME, (JETS,), ("jets-oc",)),
+        Model("jets-oc", (JETS,)),
+        Model(TRANSFER, (JETS,), (AT_HOME,), transferred=True),
+    )
 }
-"""Trained models that belong to each sample."""
-ALL_MODELS = tuple(dict.fromkeys(name for names in MODELS.values() for name in names))
+"""All trained models, by name."""
 
 ALWAYS_1, ALWAYS_0, RANDOM = "always 1", "always 0", "random"
 NEAREST, WITHIN = "nearest track", "nearest track, radius"
@@ -60,11 +88,23 @@ class Size:
         return self.n_jets if sample == JETS else self.n_events
 
     def with_events(self, n_events: int | None) -> Size:
-        """The same with other numbers of test events: so many of every sample."""
-        return self if n_events is None else replace(self, n_events=n_events, n_jets=n_events)
+        """The same with so many test events of each sample, and of jets in proportion."""
+        if n_events is None:
+            return self
+        return replace(self, n_events=n_events, n_jets=scaled(self.n_jets, n_events / self.n_events))
 
 
 SIZES = {"full": Size("full", 1000, 500, 300, 300, 500), "quick": Size("quick", 40, 25, 25, 40, 50)}
+
+
+def models_of(sample: str) -> tuple[str, ...]:
+    """Names of the trained models that belong to a sample."""
+    return tuple(name for name, model in MODELS.items() if sample in model.samples)
+
+
+def is_model(system: str) -> bool:
+    """Whether a system is a trained model, perhaps with hard shares or the energy scale of jets."""
+    return system.removesuffix(HARD).removesuffix(SCALED) in MODELS
 
 
 def pairs_of(sample: str, there: Iterable[str]) -> list[tuple[str, str]]:
@@ -76,19 +116,15 @@ def pairs_of(sample: str, there: Iterable[str]) -> list[tuple[str, str]]:
     there : iterable of str
         Systems that have been run.
     """
-    models, run = MODELS[sample], set(there)
-    wanted: list[tuple[str, str]] = []
-    if sample == RHO:
-        wanted += [(m + end, ref) for m in models for end in ("", HARD) for ref in (ALWAYS_1, WITHIN, PARAMETRIC)]
-        wanted += [("rho-supcon" + end, "rho-oc" + end) for end in ("", HARD)]
-    elif sample == JETS:
-        ours = (AT_HOME, "jets-oc")
-        wanted += [(m + end, ref) for m in ours for end in ("", HARD) for ref in (WITHIN, PARAMETRIC)]
-        wanted += [(AT_HOME + end, "jets-oc" + end) for end in ("", HARD)]
-        wanted += [(TRANSFER + end, AT_HOME) for end in ("", SCALED)]
-    else:
-        wanted += [(m + end, PARAMETRIC) for m in models for end in ("", HARD)]
-    wanted += [(m, m + HARD) for m in models]
+    models, run = [MODELS[name] for name in models_of(sample)], set(there)
+    own = [m for m in models if not m.transferred]
+    references: tuple[str, ...] = (ALWAYS_1, WITHIN, PARAMETRIC) if sample == RHO else (WITHIN, PARAMETRIC)
+    if sample in GUNS:
+        references = (PARAMETRIC,)
+    wanted = [(m.name + end, reference) for m in own for end in ("", HARD) for reference in references]
+    wanted += [(m.name + end, other + end) for m in own for other in m.against for end in ("", HARD)]
+    wanted += [(m.name + end, other) for m in models if m.transferred for other in m.against for end in ("", SCALED)]
+    wanted += [(m.name, m.name + HARD) for m in models]
     return [(one, two) for one, two in wanted if one in run and two in run]
 
 
@@ -103,28 +139,3 @@ def chosen_samples(names: Sequence[str] | None) -> tuple[str, ...]:
     if wrong := [n for n in names or () if n not in SAMPLES]:
         raise ValueError(f"samples: {wrong[0]!r} is not known; there are {', '.join(SAMPLES)}")
     return SAMPLES if not names else tuple(s for s in SAMPLES if s in names)
-
-
-def given_models(given: Sequence[str]) -> dict[str, str]:
-    """Folder or packaged name of each model that there is.
-
-    Parameters
-    ----------
-    given : sequence of str
-        ``NAME=FOLDER`` with a name of `ALL_MODELS`; others are taken from the package where it has them.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    FileNotFoundError
-        For a folder without a model.
-    """
-    out = {name: name for name in ALL_MODELS if name in packaged_models()}
-    for entry in given:
-        name, separator, folder = entry.partition("=")
-        if not separator or not folder or name not in ALL_MODELS:
-            raise ValueError(f"models: {entry!r} is not NAME=FOLDER with a name of {', '.join(ALL_MODELS)}")
-        find_model(folder)
-        out[name] = folder
-    return out

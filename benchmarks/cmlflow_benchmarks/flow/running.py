@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cmlflow import __version__
-from cmlflow.io.files import atomically
 from cmlflow.model_folder import find_model
 from cmlflow.particle_flow import ASSOCIATION, ParticleFlow
 from cmlflow.simulation import simulate
 from cmlflow_benchmarks.flow.goals import goals
 from cmlflow_benchmarks.flow.page import write_flow_report
-from cmlflow_benchmarks.flow.plan import MODELS, RADII, SAMPLES, SIZES, TEST_SEED, Size, chosen_samples
-from cmlflow_benchmarks.flow.plan import given_models as models_there
+from cmlflow_benchmarks.flow.plan import MODELS, RADII, SAMPLES, SIZES, TEST_SEED, Size, chosen_samples, models_of
 from cmlflow_benchmarks.flow.summary import markdown
 from cmlflow_benchmarks.flow.systems import run_systems
 from cmlflow_benchmarks.flow.testing import ROWS, measured
-from cmlflow_benchmarks.physics.keeping import kept, read_kept, write_json
-from cmlflow_benchmarks.physics.models import digest
-
-FORMAT = 1
+from cmlflow_benchmarks.keeping import kept, read_kept
+from cmlflow_benchmarks.models import digest, given_models
+from cmlflow_benchmarks.publishing import facts, printer, publish
+from cmlflow_benchmarks.sizes import find_size
 
 
 def flow_benchmark(
@@ -52,7 +49,7 @@ def flow_benchmark(
     samples : sequence of str, optional
         Of `SAMPLES`; all by default. The report has what `folder` keeps of the others.
     models : sequence of str
-        ``NAME=FOLDER``, see `cmlflow_benchmarks.flow.plan.given_models`. Models that are neither given nor packaged
+        ``NAME=FOLDER``, see `cmlflow_benchmarks.models.given_models`. Models that are neither given nor packaged
         are shown as not run.
     run : bool, default=True
         Without, only write results and report of what `folder` keeps.
@@ -73,29 +70,22 @@ def flow_benchmark(
     ValueError
         For an unknown name, or where `folder` keeps results of other settings.
     """
-    if isinstance(size, str):
-        if size not in SIZES:
-            raise ValueError(f"size {size!r} is not known; there are {', '.join(SIZES)}")
-        size = SIZES[size]
+    how, say = find_size(size, SIZES), printer(verbose)
     folder, chosen = Path(folder), chosen_samples(samples)
-    say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
     if run:
-        there = models_there(models)
+        there = given_models(["packaged", *models], list(MODELS), {name: name for name in MODELS})
         for sample in chosen:
             start = time.process_time()
-            run_sample(sample, folder, size, {n: there[n] for n in MODELS[sample] if n in there}, again=again)
-            say(f"{sample}: {size.events(sample)} events, {time.process_time() - start:.0f} CPU s")
+            run_sample(sample, folder, how, {n: there[n] for n in models_of(sample) if n in there}, again=again)
+            say(f"{sample}: {how.events(sample)} events, {time.process_time() - start:.0f} CPU s")
     results = collected(folder)
-    facts = {"cmlflow": __version__, "date": time.strftime("%Y-%m-%d"), "command": command}
     samples_of = {s: {k: v for k, v in found.items() if k not in ROWS} for s, found in results.items()}
-    aims = goals(results)
-    out: dict[str, Any] = {"format": FORMAT} | facts | {"samples": samples_of, "goals": aims}
-    write_json(folder / "results.json", out)
-    with atomically(folder / "results.md") as path:
-        path.write_text(markdown(out))
-    write_flow_report(folder / "report.html", results, aims, facts)
-    say(f"results.json, results.md and report.html written to {folder}")
-    return out
+    aims, marks = goals(results), facts(command)
+
+    def write_page(path: Path) -> None:
+        write_flow_report(path, results, aims, marks)
+
+    return publish(folder, marks | {"samples": samples_of, "goals": aims}, markdown, write_page, say)
 
 
 def run_sample(

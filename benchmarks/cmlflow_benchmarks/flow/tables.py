@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmlflow_benchmarks.flow.goals import interval
-from cmlflow_benchmarks.flow.plan import ALL_MODELS, AT_HOME, GUNS, JETS, MODELS, RHO, TRANSFER
-from cmlflow_benchmarks.physics.verdicts import NOT_RUN
+from cmlflow_benchmarks.flow.plan import AT_HOME, GUNS, JETS, MODELS, RHO, TRANSFER, models_of
+from cmlflow_benchmarks.verdicts import NOT_RUN
 
 Result = Mapping[str, Any]
 
@@ -87,7 +87,7 @@ def system_rows(result: Result, table: Table, sample: str) -> Rows:
     """Head and rows: one for each system, then one for each model that has not been run."""
     found = result.get(table.name, {}).get("figures", {})
     rows = [[name, *(interval(own.get(f)) for f in table.figures)] for name, own in found.items()]
-    absent = [m for m in MODELS[sample] if m not in result["settings"]["models"]]
+    absent = [m for m in models_of(sample) if m not in result["settings"]["models"]]
     rows += [[name, *([NOT_RUN] * len(table.figures))] for name in absent]
     return ["system", *table.figures.values()], rows
 
@@ -127,7 +127,7 @@ def verdict_word(verdict: str) -> str:
 
 def states(results: Mapping[str, Result]) -> dict[str, str]:
     """Of every model: the samples it was run on, or ``not run``."""
-    ran = {m: [s for s, found in results.items() if m in found["settings"]["models"]] for m in ALL_MODELS}
+    ran = {m: [s for s, found in results.items() if m in found["settings"]["models"]] for m in MODELS}
     return {model: ", ".join(on) or NOT_RUN for model, on in ran.items()}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cmlflow_benchmarks.physics import evidence
 from cmlflow_benchmarks.physics.evidence import Tests
 from cmlflow_benchmarks.physics.results import Results
-from cmlflow_benchmarks.physics.verdicts import NOT_RUN, verdict
+from cmlflow_benchmarks.verdicts import NOT_RUN, verdict
 
 ALL = (("em", "em"), ("had", "had"), ("mixed", "em"), ("mixed", "had"))
 OWN = ALL[:2]

@@ -11,7 +11,7 @@ from typing import Any
 
 from cmlflow_benchmarks.physics.matrix import training_range
 from cmlflow_benchmarks.physics.results import Query, Results
-from cmlflow_benchmarks.physics.verdicts import Test
+from cmlflow_benchmarks.verdicts import Test
 
 Tests = Callable[[Results, str, str], list[Test]]
 

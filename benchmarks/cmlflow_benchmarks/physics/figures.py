@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from cmlflow_benchmarks.physics.matrix import SYSTEMS, datasets, training_range
-from cmlflow_benchmarks.physics.results import Estimate, Query, Results
+from cmlflow_benchmarks.physics.results import Query, Results
 from cmlflow_benchmarks.physics.tables import dataset_title, readout_title
+from cmlflow_benchmarks.verdicts import Estimate
 
 COLOURS = {"supcon": "#0072b2", "oc": "#d55e00", "best": "#009e73", "slopes": "#999999"}
 LOOKS = {"native": ("o", "-"), "ward": ("s", "--")}

@@ -8,7 +8,7 @@ import numpy as np
 
 from cmlflow_benchmarks.physics.matrix import WIDE
 from cmlflow_benchmarks.physics.results import Query, Results
-from cmlflow_benchmarks.physics.verdicts import NOT_RUN, TOO_FEW, Test, verdict
+from cmlflow_benchmarks.verdicts import NOT_RUN, TOO_FEW, Test, verdict
 
 GAINS = (("em", 15, 0.15), ("had", 8, 0.12))
 """Kind, number of particles, and how much purer `best` has to be with efficiency no lower."""

@@ -11,6 +11,7 @@ from typing import Any
 from cmlflow.methods import METHODS
 from cmlflow.recipes import RECIPES, Recipe, recipe
 from cmlflow.simulation import SAMPLES, Sample
+from cmlflow_benchmarks.sizes import scaled
 
 KINDS = ("em", "had", "mixed")
 COMMON_READOUTS = ("ward", "clue", "hdbscan")
@@ -97,9 +98,9 @@ class Size:
         """The same with other numbers of events: tests at each number of particles in proportion, tuning."""
         size = self
         if n_events is not None:
-            most = max(self.events.values())
-            events = {n: max(1, round(e * n_events / most)) for n, e in self.events.items()}
-            size = replace(size, events=events, n_spectrum=max(1, round(self.n_spectrum * n_events / most)))
+            part = n_events / max(self.events.values())
+            events = {n: scaled(e, part) for n, e in self.events.items()}
+            size = replace(size, events=events, n_spectrum=scaled(self.n_spectrum, part))
         return size if n_tuning is None else replace(size, n_tuning=n_tuning, n_wide=max(1, n_tuning // 2))
 
 

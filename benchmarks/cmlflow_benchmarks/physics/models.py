@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.methods import method
-from cmlflow.model_folder import find_model, packaged_models
+from cmlflow.model_folder import find_model
 from cmlflow.recipes.running import run_recipe
-from cmlflow_benchmarks.physics.keeping import kept, read_kept
+from cmlflow_benchmarks import models
+from cmlflow_benchmarks.keeping import kept, read_kept
+from cmlflow_benchmarks.models import digest
 from cmlflow_benchmarks.physics.matrix import Cell, Size, plain, recipe_dim, recipe_name, recipe_of
 
 
-def given_models(names: Sequence[str], size: Size, cells: Sequence[Cell]) -> dict[Cell, str]:
+def given_models(entries: Sequence[str], size: Size, cells: Sequence[Cell]) -> dict[Cell, str]:
     """Which trained models stand for which cells.
 
     Parameters
     ----------
-    names : sequence of str
-        ``CELL=MODEL`` with the name of a cell, such as ``em-supcon-4d-seed2``, and a folder or packaged model; a
-        packaged model named as its recipe stands for its cell of seed 1; ``packaged`` means all
-        packaged models of the size.
+    entries : sequence of str
+        As in `cmlflow_benchmarks.models.given_models`, names being those of the cells, such as
+        ``em-supcon-4d-seed2``; a packaged model with the name of a recipe stands for its cell of seed 1.
     size : Size
     cells : sequence of Cell
 
@@ -36,23 +36,8 @@ def given_models(names: Sequence[str], size: Size, cells: Sequence[Cell]) -> dic
     """
     by_name = {cell.name: cell for cell in cells}
     as_recipes = [c for c in cells if c.seed == 1 and c.dim == recipe_dim(size, c.kind, c.system)]
-    recipes = {recipe_name(size, c.kind, c.system): c for c in as_recipes}
-    out: dict[Cell, str] = {}
-    for name in names:
-        cell_name, separator, model = name.partition("=")
-        if name == "packaged":
-            out |= {recipes[m]: m for m in packaged_models() if m in recipes}
-        elif separator:
-            if cell_name not in by_name:
-                raise ValueError(f"models: {cell_name!r} is not in the matrix of {', '.join(by_name)}")
-            find_model(model)
-            out[by_name[cell_name]] = model
-        elif name in recipes:
-            find_model(name)
-            out[recipes[name]] = name
-        else:
-            raise ValueError(f"models: {name!r} is neither CELL=MODEL, 'packaged', nor one of {', '.join(recipes)}")
-    return out
+    recipes = {recipe_name(size, c.kind, c.system): c.name for c in as_recipes}
+    return {by_name[name]: model for name, model in models.given_models(entries, list(by_name), recipes).items()}
 
 
 def model_of(
@@ -122,8 +107,3 @@ def model_of(
     done = kept(home / "trained.json", settings, train)
     model = MetricClusterer.load(home, device=device)
     return model, {"model": cell.name, "weights": digest(home)} | {k: done[k] for k in ("minutes", "epochs")}
-
-
-def digest(folder: Path) -> str:
-    """Of the weights: two models with the same digest are the same."""
-    return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from cmlflow_benchmarks.physics.claims import OWN
 from cmlflow_benchmarks.physics.matrix import SYSTEMS, WIDE, Cell, datasets, readouts_of, recipe_name, training_range
 from cmlflow_benchmarks.physics.paper import SOURCE, TEXT
 from cmlflow_benchmarks.physics.results import Results
-from cmlflow_benchmarks.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW
+from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW
 
 GOALS = {HOLDS: "met", FAILS: "not met", OPEN: "within the interval", NOT_RUN: NOT_RUN, TOO_FEW: TOO_FEW}
 MIXED = "mixed"

@@ -23,6 +23,7 @@ from cmlflow_benchmarks.physics.matrix import (
     training_range,
 )
 from cmlflow_benchmarks.physics.rows import Rows, figure, joined, rows_of
+from cmlflow_benchmarks.verdicts import Estimate
 
 Kept = Mapping[str, Mapping[str, Any]]
 
@@ -56,33 +57,6 @@ class Query:
     readout: str = "native"
     energy: tuple[float, float] | None = None
     dim: int | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure: mean over seeds, with its bootstrap interval over events, and the value of each seed.
-
-    Attributes
-    ----------
-    value : Interval
-        The same events are resampled for all seeds; the interval says nothing about other trainings.
-    seeds : dict of int to float
-    """
-
-    value: Interval
-    seeds: Mapping[int, float]
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over seeds; nan for one."""
-        return float(np.std(list(self.seeds.values()), ddof=1)) if len(self.seeds) > 1 else float("nan")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        value, low, high = self.value.to_list()
-        seeds = {str(s): None if isnan(v) else round(v, 5) for s, v in self.seeds.items()}
-        rounded = [None if x is None else round(x, 5) for x in (value, low, high)]
-        return dict(zip(("value", "low", "high"), rounded, strict=True)) | {"seeds": seeds}
 
 
 class Results:

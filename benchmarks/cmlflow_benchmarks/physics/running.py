@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from cmlflow import __version__
-from cmlflow.io.files import atomically
+from cmlflow_benchmarks.keeping import read_kept, write_json
 from cmlflow_benchmarks.physics.claims import judged
 from cmlflow_benchmarks.physics.goals import goals
-from cmlflow_benchmarks.physics.keeping import read_kept, write_json
 from cmlflow_benchmarks.physics.matrix import (
     KINDS,
     SIZES,
@@ -34,8 +32,9 @@ from cmlflow_benchmarks.physics.page import write_physics_report
 from cmlflow_benchmarks.physics.results import Query, Results
 from cmlflow_benchmarks.physics.summary import markdown
 from cmlflow_benchmarks.physics.testing import scored, tuned
+from cmlflow_benchmarks.publishing import Say, facts, printer, publish
+from cmlflow_benchmarks.sizes import find_size
 
-FORMAT = 1
 RECONSTRUCTION = ("efficiency", "purity", "ratio", "resolution", "floor")
 EMBEDDING = (
     "recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter", "margin",
@@ -105,7 +104,7 @@ def physics_benchmark(
     ValueError
         For an unknown name, or where `folder` keeps results of other settings.
     """
-    how = SIZES[_known(size)] if isinstance(size, str) else size
+    how = find_size(size, SIZES)
     names = available_systems(how, kinds) if systems is None else list(systems)
     first = max(dims)
     matrix = [
@@ -115,7 +114,7 @@ def physics_benchmark(
     ]
     folder = Path(folder)
     given = given_models(models, how, matrix)
-    say: Callable[[str], None] = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
+    say = printer(verbose)
     for cell in matrix if run else []:
         here = cell in given or (folder / "models" / cell.name).exists()
         if not here and not again and _finished(folder, how, cell, library):
@@ -125,15 +124,14 @@ def physics_benchmark(
     results = collected(folder, how, matrix)
     states = {c: _state(results, c) for c in matrix}
     claims, aims = judged(results), goals(results)
-    facts = {"cmlflow": __version__, "date": time.strftime("%Y-%m-%d"), "command": command}
-    out = {"format": FORMAT} | facts | {"size": plain(how), "cells": _cells(results, states)}
+    marks = facts(command)
+    out: dict[str, Any] = marks | {"size": plain(how), "cells": _cells(results, states)}
     out |= {"figures": figures_of(results), "claims": claims, "goals": aims if "best" in results.systems else []}
-    write_json(folder / "results.json", out, indent=1)
-    with atomically(folder / "results.md") as path:
-        path.write_text(markdown(out))
-    write_physics_report(folder / "report.html", results, states, claims, aims, facts)
-    say(f"results.json, results.md and report.html written to {folder}")
-    return out
+
+    def write_page(path: Path) -> None:
+        write_physics_report(path, results, states, claims, aims, marks)
+
+    return publish(folder, out, markdown, write_page, say, indent=1)
 
 
 def run_cell(
@@ -145,7 +143,7 @@ def run_cell(
     library: str | Path | None = None,
     device: str = "cpu",
     again: bool = False,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> None:
     """Train or take the model of a cell, tune it, test it; steps that are kept are not repeated."""
     start = time.process_time()
@@ -240,12 +238,6 @@ def _cells(r: Results, states: dict[Cell, str]) -> list[dict[str, Any]]:
 def _state(r: Results, cell: Cell) -> str:
     there = len(r.tests.get(cell, {}))
     return "done" if there == len(sets_to_test(r.size, cell.kind)) else "partly run" if there else "not run"
-
-
-def _known(size: str) -> str:
-    if size not in SIZES:
-        raise ValueError(f"size {size!r} is not known; there are {', '.join(SIZES)}")
-    return size
 
 
 def _minutes(start: float) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from cmlflow.plots.page import table_html
 from cmlflow_benchmarks.physics.matrix import SYSTEMS, Cell, datasets, readouts_of, training_range
 from cmlflow_benchmarks.physics.paper import TABLE_1, TABLE_2, TABLE_3
-from cmlflow_benchmarks.physics.results import Estimate, Query, Results
+from cmlflow_benchmarks.physics.results import Query, Results
+from cmlflow_benchmarks.verdicts import Estimate
 
 NOT_RUN = "not run"
 READOUT_TITLES = {

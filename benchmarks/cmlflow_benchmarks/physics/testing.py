@@ -15,7 +15,7 @@ from cmlflow.metrics.reconstruction import preset_of
 from cmlflow.metrics.tally import Tally
 from cmlflow.prediction.tuning import Tuning
 from cmlflow.simulation import simulate
-from cmlflow_benchmarks.physics.keeping import kept
+from cmlflow_benchmarks.keeping import kept
 from cmlflow_benchmarks.physics.matrix import (
     WIDE,
     Cell,

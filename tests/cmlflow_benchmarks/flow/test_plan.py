@@ -1,16 +1,19 @@
 import pytest
 
-from cmlflow.model_folder import packaged_models
 from cmlflow.simulation import SLAB_SAMPLES
 from cmlflow_benchmarks.flow.plan import (
     ALWAYS_1,
     HARD,
+    MODELS,
     PARAMETRIC,
     SAMPLES,
+    SCALED,
     SIZES,
+    TRANSFER,
+    TRUTH,
     WITHIN,
     chosen_samples,
-    given_models,
+    is_model,
     pairs_of,
 )
 
@@ -37,19 +40,16 @@ def test_samples_come_in_their_order():
         chosen_samples(["rhos"])
 
 
-def test_models_are_packaged_or_given(model):
-    packaged = given_models([])
-    assert set(packaged) <= set(packaged_models())
-    assert given_models([f"rhos-supcon={model}"]) == packaged | {"rhos-supcon": str(model)}
-    for wrong in ("rho-supcon", "rho-supcon=", "rho-best=a"):
-        with pytest.raises(ValueError, match=r"models: 'rho-.* is not NAME=FOLDER with a name of rho-supcon, rho-oc"):
-            given_models([wrong])
-    with pytest.raises(FileNotFoundError, match="nowhere: neither a folder"):
-        given_models(["rho-oc=nowhere"])
+def test_models_are_known_by_the_registry():
+    assert all(is_model(name + end) for name in MODELS for end in ("", HARD, SCALED))
+    assert not any(is_model(name) for name in (TRUTH, PARAMETRIC, WITHIN, ALWAYS_1, ALWAYS_1 + HARD, "rho-supcon-2"))
+    assert MODELS[TRANSFER].transferred
+    assert all(other in MODELS for model in MODELS.values() for other in model.against)
+    assert {s for model in MODELS.values() for s in model.samples} == set(SAMPLES)
 
 
 def test_sizes():
     assert SIZES["full"].events("rho") == 1000
     assert SIZES["full"].events("jets") == 500
     assert SIZES["full"].with_events(None) is SIZES["full"]
-    assert SIZES["full"].with_events(7).events("jets") == 7
+    assert (SIZES["full"].with_events(7).events("rho"), SIZES["full"].with_events(7).events("jets")) == (7, 4)

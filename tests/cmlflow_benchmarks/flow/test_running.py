@@ -141,7 +141,7 @@ def test_other_settings_and_models_are_noticed(run, given, tmp_path, monkeypatch
 
 
 def test_a_sample_without_models(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmlflow_benchmarks.flow.plan.packaged_models", list)
+    monkeypatch.setattr("cmlflow_benchmarks.models.packaged_models", list)
     found = flow_benchmark(tmp_path, TINY, samples=["pi-gun-15-20"], verbose=False)
     assert found["samples"]["pi-gun-15-20"]["pairs"] == []
     assert all(g["verdict"] == "not run" for g in found["goals"])
@@ -155,7 +155,7 @@ def test_nothing_run(tmp_path):
     assert found["samples"] == {}
     assert "Not run." in (tmp_path / "new" / "report.html").read_text()
     write_flow_report(tmp_path / "page.html", {}, found["goals"], FACTS)
-    with pytest.raises(ValueError, match="size 'small' is not known; there are full, quick"):
+    with pytest.raises(ValueError, match="size: unknown name 'small', expected one of full, quick"):
         flow_benchmark(tmp_path, "small", run=False)
 
 
@@ -170,6 +170,6 @@ def test_command_line_and_script(tmp_path, model, capsys):
     assert main(["benchmark", "flow", "-o", str(tmp_path / "a"), "--report-only"]) == 0
     assert json.loads((tmp_path / "a" / "results.json").read_text())["samples"] == found["samples"]
     assert main(["benchmark", "flow", "-o", str(tmp_path), "--models", "rho=x"]) == 1
-    assert "models: 'rho=x' is not NAME=FOLDER" in capsys.readouterr().err
+    assert "models: unknown name 'rho' in 'rho=x', expected one of rho-supcon" in capsys.readouterr().err
     script = [sys.executable, str(ROOT / "benchmarks" / "flow.py"), "--help"]
     assert "particle flow on test samples" in " ".join(subprocess.check_output(script, text=True).split()).lower()

@@ -11,7 +11,7 @@ from cmlflow_benchmarks.physics.claims import CLAIMS, judged
 from cmlflow_benchmarks.physics.goals import goals
 from cmlflow_benchmarks.physics.matrix import Cell, cells, readouts_of
 from cmlflow_benchmarks.physics.results import Estimate, Query
-from cmlflow_benchmarks.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW, Test, verdict
+from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW, Test, verdict
 
 
 def verdicts(results):

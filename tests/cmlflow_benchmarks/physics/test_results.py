@@ -12,7 +12,7 @@ from cmlflow_benchmarks.physics.matrix import SIZES, Cell, sets_to_test
 from cmlflow_benchmarks.physics.results import Estimate, Query
 from cmlflow_benchmarks.physics.rows import figure, joined, rows_of
 from cmlflow_benchmarks.physics.testing import TEST_SEED, score
-from cmlflow_benchmarks.physics.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, Test, verdict
+from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, Test, verdict
 
 BINS = SIZES["compact"].energy_bins
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cmlflow.cli import main
+from cmlflow_benchmarks.keeping import kept, read_kept, write_json
 from cmlflow_benchmarks.physics import models, running
 from cmlflow_benchmarks.physics.figures import distribution_figure, energy_figure, number_figure
-from cmlflow_benchmarks.physics.keeping import kept, read_kept, write_json
 from cmlflow_benchmarks.physics.matrix import SIZES, Cell
 from cmlflow_benchmarks.physics.page import write_physics_report
 from cmlflow_benchmarks.physics.running import figures_of, physics_benchmark
@@ -145,7 +145,7 @@ def test_wrong_names_fail_in_one_line(tmp_path, capsys):
         capsys.readouterr().err
         == "cmlflow: system 'kmeans' is not known; there are supcon, oc, best, slopes, raw, projective, oclong\n"
     )
-    with pytest.raises(ValueError, match="size 'huge' is not known; there are compact, paper, quick"):
+    with pytest.raises(ValueError, match="size: unknown name 'huge', expected one of compact, paper, quick"):
         physics_benchmark(tmp_path, "huge")
     assert list(tmp_path.iterdir()) == []
 

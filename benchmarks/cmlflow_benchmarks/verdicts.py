@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from typing import Any
 
-from cmlflow_benchmarks.physics.results import Estimate
+import numpy as np
+
+from cmlflow.metrics import Interval
 
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "not decided", "not run"
 TOO_FEW = "too few"
 """Run, but with too little to tell: no width where there are hardly any pure clusters."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure: mean over seeds, with its bootstrap interval over events, and the value of each seed.
+
+    Attributes
+    ----------
+    value : Interval
+        The same events are resampled for all seeds; the interval says nothing about other trainings.
+    seeds : dict of int to float
+    """
+
+    value: Interval
+    seeds: Mapping[int, float]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds; nan for one."""
+        return float(np.std(list(self.seeds.values()), ddof=1)) if len(self.seeds) > 1 else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        value, low, high = self.value.to_list()
+        seeds = {str(s): None if isnan(v) else round(v, 5) for s, v in self.seeds.items()}
+        rounded = [None if x is None else round(x, 5) for x in (value, low, high)]
+        return dict(zip(("value", "low", "high"), rounded, strict=True)) | {"seeds": seeds}
 
 
 @dataclass(frozen=True)
