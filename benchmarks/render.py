@@ -1,4 +1,4 @@
-"""Put the tables of benchmarks/results into README.md and docs: what stands between <!-- NAME --> and <!-- /NAME -->.
+"""Put tables of results into pages: whatever stands between <!-- NAME --> and <!-- /NAME -->.
 
 python benchmarks/render.py
 """
@@ -13,11 +13,11 @@ from typing import Any
 from cmlflow.multiplicity import markdown as all_scores
 from cmlflow.recipes import recipe
 from cmlflow_benchmarks.flow.summary import goals_markdown as flow_goals
-from cmlflow_benchmarks.flow.summary import markdown as flow_tables
 from cmlflow_benchmarks.physics.summary import markdown as physics_tables
 from cmlflow_benchmarks.tables import markdown as speed_table
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 NO_RUN_YET = "The full run is still to be made.\n"
 
@@ -50,11 +50,10 @@ class Block:
 
 BLOCKS = {
     "scores-in-short": Block(ROOT / "README.md", RESULTS / "compact" / "scores.json", scores_in_short),
-    "scores": Block(ROOT / "docs" / "results.md", RESULTS / "compact" / "scores.json", all_scores),
-    "speed": Block(ROOT / "docs" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
-    "physics": Block(ROOT / "docs" / "physics.md", RESULTS / "physics" / "results.json", physics_tables),
-    "flow-goals": Block(ROOT / "docs" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_goals),
-    "flow": Block(ROOT / "docs" / "particle-flow-results.md", RESULTS / "flow" / "results.json", flow_tables),
+    "scores": Block(DOCS / "reference" / "results.md", RESULTS / "compact" / "scores.json", all_scores),
+    "speed": Block(DOCS / "explanation" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
+    "physics": Block(RESULTS / "physics" / "README.md", RESULTS / "physics" / "results.json", physics_tables),
+    "flow-goals": Block(DOCS / "explanation" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_goals),
 }
 
 

@@ -16,13 +16,15 @@ import cmlflow
 from cmlflow.cli.main import build_parser
 from cmlflow.recipes import RECIPES
 from cmlflow.simulation import PACKAGED, SAMPLES, SLAB_SAMPLES, SPLITS, Jets, ShowerLibrary, slab_detector
+from cmlflow_benchmarks.flow.summary import markdown as flow_tables
+from cmlflow_benchmarks.physics.summary import markdown as physics_tables
 
 ROOT = Path(__file__).parents[1]
 _script = importlib.util.spec_from_file_location("render", ROOT / "benchmarks" / "render.py")
 render = importlib.util.module_from_spec(_script)
 sys.modules["render"] = render
 _script.loader.exec_module(render)
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
 def blocks(page, language):
@@ -86,7 +88,7 @@ def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
     for sample, suffix in (("train", ""), ("validation", "-validation"), ("auxiliary", "-tuning"), ("test", "-test")):
         cmlflow.write(cmlflow.simulate(f"compact-em{suffix}", 3, seed=1, n_particles=2), f"{sample}.root")
     names = {}
-    for code in blocks(ROOT / "docs/tutorial.md", "python"):
+    for code in blocks(ROOT / "docs/tutorial/clustering.md", "python"):
         exec(compile(code.replace("max_epochs=20", "max_epochs=1"), "tutorial.md", "exec"), names)
     assert set(names["labels"]) == {"density", "clue", "ward"}
     assert set(cmlflow.MetricClusterer.load("runs/em").thresholds_) == {"density", "clue", "ward"}
@@ -95,7 +97,7 @@ def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
 def test_python_of_the_first_particle_flow_block_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(blocks(ROOT / "docs/particle-flow.md", "python")[0], "particle-flow.md", "exec"), names)
+    exec(compile(blocks(ROOT / "docs/explanation/particle-flow.md", "python")[0], "particle-flow.md", "exec"), names)
     assert len(names["candidates"]) == 5
     stored = cmlflow.io.read_candidates("candidates.parquet")
     for have, want in zip(stored, names["candidates"], strict=True):
@@ -105,17 +107,19 @@ def test_python_of_the_first_particle_flow_block_runs(tmp_path, monkeypatch):
 
 
 def test_architecture_lists_the_layers_that_are_enforced():
-    (tree,) = re.findall(r"^```\ncmlflow/\n(.*?)^```", (ROOT / "docs/architecture.md").read_text(), re.M | re.S)
+    (tree,) = re.findall(
+        r"^```\ncmlflow/\n(.*?)^```", (ROOT / "docs/explanation/architecture.md").read_text(), re.M | re.S
+    )
     listed = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines()]
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (layers,) = [c["layers"] for c in contracts if c["type"] == "layers"]
+    (layers,) = [c["layers"] for c in contracts if c["id"] == "layers"]
     assert listed == [name for name in reversed(layers) if name != "__main__"] + ["assets"]
     there = {p.name.removesuffix(".py") for p in (ROOT / "cmlflow").iterdir() if p.suffix in ("", ".py")}
     assert set(listed) == {name for name in there if not name.startswith("__")}
 
 
 def test_showers_per_split_are_those_of_the_libraries():
-    text = (ROOT / "docs/data.md").read_text()
+    text = (ROOT / "docs/reference/samples.md").read_text()
     rows = re.findall(r"^\| `((?:hgcal|slab)-\w+)` \| (\w+) \|([\d |]+)\|$", text, re.M)
     assert sorted(r[:2] for r in rows) == sorted((n, s) for n in PACKAGED for s in SPLITS)
     edges = {"hgcal": [10, 30, 100, 200, 400, 601], "slab": [0, 2, 5, 10, 20, 60.1]}
@@ -127,7 +131,7 @@ def test_showers_per_split_are_those_of_the_libraries():
 
 
 def test_samples_are_all_described():
-    text = (ROOT / "docs/data.md").read_text()
+    text = (ROOT / "docs/reference/samples.md").read_text()
     for name, sample in SAMPLES.items():
         if sample.split == "train":
             (row,) = re.findall(rf"^\| `{name}` .*$", text, re.M)
@@ -142,7 +146,7 @@ def test_samples_are_all_described():
 
 
 def test_slab_is_that_of_its_table():
-    text = (ROOT / "docs/data.md").read_text()
+    text = (ROOT / "docs/reference/samples.md").read_text()
     rows = re.findall(r"^\| \d [EH]CAL\d \|(.*)\|$", text, re.M)
     fine, coarse = slab_detector("slab-hg"), slab_detector("slab-lg")
     for row, *want in zip(rows, fine.n_cells, coarse.n_cells, fine.noise, coarse.noise, fine.sampling, strict=True):
@@ -160,8 +164,20 @@ def test_tables_are_those_of_the_results(name):
 
 
 def test_tables_wait_for_their_results(tmp_path):
-    block = replace(render.BLOCKS["flow"], results=tmp_path / "absent.json")
+    block = replace(render.BLOCKS["physics"], results=tmp_path / "absent.json")
     assert block.wanted() == render.NO_RUN_YET
+
+
+def test_index_lists_every_page():
+    index = ROOT / "docs/index.md"
+    listed = {(index.parent / name).resolve() for name in re.findall(r"\]\(([^)#]+)", index.read_text())}
+    assert set(ROOT.glob("docs/*/*.md")) <= listed
+
+
+@pytest.mark.parametrize(("name", "markdown"), [("flow", flow_tables), ("physics", physics_tables)])
+def test_results_in_markdown_are_those_in_json(name, markdown):
+    folder = ROOT / "benchmarks/results" / name
+    assert (folder / "results.md").read_text() == markdown(json.loads((folder / "results.json").read_text()))
 
 
 def test_scores_on_file_are_one_run():

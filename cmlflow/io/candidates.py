@@ -1,4 +1,4 @@
-"""Columns of particle-flow candidates beside the events of a Parquet file (docs/file-format.md)."""
+"""Columns of particle-flow candidates beside the events of a Parquet file (docs/reference/files.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of Parquet files: one row per event, read lazily by row group (docs/file-format.md)."""
+"""Events of Parquet files: one row per event, read lazily by row group (docs/reference/files.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of Parquet files of events (docs/file-format.md), and their values as arrays."""
+"""The columns of Parquet files of events (docs/reference/files.md), and their values as arrays."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check_schema(path: Any, schema: Any) -> None:
         if missing:
             raise FormatError(
                 f"{path} was not written by cmlflow and lacks the columns {', '.join(missing)}; name its own columns "
-                "with columns=cmlflow.Columns(...), which `cmlflow inspect` proposes, or see docs/file-format.md"
+                "with columns=cmlflow.Columns(...), which `cmlflow inspect` proposes, or see docs/reference/files.md"
             )
     elif not stamp.isdigit() or not 1 <= int(stamp) <= SCHEMA_VERSION:
         raise FormatError(

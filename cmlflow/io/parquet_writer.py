@@ -1,4 +1,4 @@
-"""Writing events to Parquet files: one row per event, in row groups (docs/file-format.md)."""
+"""Writing events to Parquet files: one row per event, in row groups (docs/reference/files.md)."""
 
 from __future__ import annotations
 
