@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,12 @@ from cmlflow.event import UNKNOWN, Deposits, Event, IntArray, Particles
 from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.files import FormatError, PathLike
-from cmlflow.io.podio import collection_ids, collections_of, decode, encodings, relation
+from cmlflow.io.podio import collection_ids, collection_types, collections_of, encodings, leaf_of, relation, top_level
+from cmlflow.io.podio_hits import Source, Steps, hits_of
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 
 TREE = "events"
-_HEADER = "EventHeader/EventHeader.eventNumber"
-_CONTRIBUTIONS = ("Contributions", "Contribution")
-_HIT = ("cellID", "energy", "position.x", "position.y", "position.z", "contributions_begin", "contributions_end")
+_HEADER = ("EventHeader", "eventNumber")
 _PARTICLE = ("PDG", "generatorStatus", "mass", "momentum.x", "momentum.y", "momentum.z", "parents_begin", "parents_end")
 
 
@@ -54,8 +53,12 @@ class Edm4hepEvents(BlockEvents):
     cell number, counted within each calorimeter as its geometry does, or 0 where no encoding is known. Each
     contribution belongs to the primary from which its particle descends: the first ancestor with generatorStatus 1,
     or without a parent. Particles of an event are those with generatorStatus 1 and those that left energy, in
-    the order of MCParticles. Where that collection is not stored, the numbers that the contributions name stand for
-    the particles, whose kind and energy are unknown. Hits without contributions belong to an unknown particle.
+    the order of MCParticles. The contributions of a hit are those that its relation names by the number of their
+    collection; where the file has no table of numbers, those of the collection that is called after the hits. The
+    feature ``time`` [ns] of a hit is the mean time of its contributions, weighted with their energies. Frames may be
+    TTrees of any layout of podio, or RNTuples. Where MCParticles are not stored, the numbers that the contributions
+    name stand for the particles, whose kind and energy are unknown. Hits without contributions belong to an unknown
+    particle. A warning tells where there is truth in the file to which no hit leads.
     """
 
     def __init__(
@@ -70,8 +73,11 @@ class Edm4hepEvents(BlockEvents):
     ) -> None:
         super().__init__(path, cache)
         tree = self._handle
-        names = {branch.name for branch in tree.branches}
-        there = collections_of(tree, "SimCalorimeterHit")
+        names = {str(branch.name) for branch in top_level(tree)}
+        with open_root(self.path) as file:
+            self._ids, types = collection_ids(file), collection_types(file)
+            told = encodings(file, self._ids)
+        there = collections_of(tree, "SimCalorimeterHit", types)
         if isinstance(collections, str):
             collections = [collections]
         self.collections = list(there if collections is None else collections)
@@ -82,25 +88,27 @@ class Edm4hepEvents(BlockEvents):
                 f"{', '.join(there) or 'none'}"
             )
         self._detector = detector
-        with open_root(self.path) as file:
-            self._ids = collection_ids(file)
-            told = encodings(file, self._ids)
         given = {} if encoding is None else encoding
         self._encoding = told | (dict.fromkeys(self.collections, given) if isinstance(given, str) else dict(given))
-        self._sources = [_Source.of(names, name) for name in self.collections]
-        particles = collections_of(tree, "MCParticle")
+        steps = collections_of(tree, "CaloHitContribution", types)
+        self._sources = [Source.of(tree, name, steps) for name in self.collections]
+        self._steps = [Steps.of(tree, name) for name in steps]
+        particles = collections_of(tree, "MCParticle", types)
         self._truth = next((n for n in ("MCParticles", "MCParticle", *particles) if n in particles), None)
         branches = [b for source in self._sources for b in source.branches()]
-        self._groups = [[b for b in source.branches() if b.startswith(f"{source.name}/")] for source in self._sources]
+        branches += [b for one in self._steps for b in one.branches()]
+        self._groups = [list(source.leaves.values()) for source in self._sources]
         if self._truth is not None:
-            own = [f"{self._truth}/{self._truth}.{leaf}" for leaf in _PARTICLE]
+            self._own = [leaf_of(tree, self._truth, leaf) for leaf in _PARTICLE]
             parents = relation(names, self._truth, "parents", 0)
-            self._parents = None if parents is None else f"{parents}/{parents}.index"
-            branches += own + ([] if self._parents is None else [self._parents])
-        self._branches = branches + ([_HEADER] if "EventHeader" in names else [])
+            self._parents = None if parents is None else leaf_of(tree, parents, "index")
+            branches += self._own + ([] if self._parents is None else [self._parents])
+        self._header = leaf_of(tree, *_HEADER) if _HEADER[0] in names else None
+        self._branches = list(dict.fromkeys(branches + ([] if self._header is None else [self._header])))
         missing = [b for b in self._branches if b not in tree]
         if missing:
             raise FormatError(f"{self.path}: tree {TREE} lacks the branches {', '.join(missing)}")
+        self._told = False
         self._edges = entry_edges(tree, self._branches, step_size)
 
     def _open(self) -> Any:
@@ -111,22 +119,32 @@ class Edm4hepEvents(BlockEvents):
         arrays = read_jagged(self.path, self._handle, self._branches, start, stop)
         for group in self._groups:
             check_counts(self.path, start, {b: arrays[b] for b in group})
+        self._tell(arrays)
         return arrays
 
     def _event(self, arrays: dict[str, Jagged], i: int, entry: int) -> Event:
-        parts = [self._hits(source, arrays, i) for source in self._sources]
+        steps = [one.of_event(arrays, i) for one in self._steps]
+        parts = [
+            hits_of(source, arrays, i, steps, self._ids, self._encoding.get(source.name)) for source in self._sources
+        ]
         first = np.cumsum([0, *(len(part.energy) for part in parts)])
         hit = np.concatenate([part.hit + offset for part, offset in zip(parts, first, strict=False)])
-        named = np.concatenate([part.particle for part in parts])
+        index = np.concatenate([part.particle for part in parts])
+        if self._truth in self._ids:  # links into other collections of particles than the one that is read
+            number = np.concatenate([part.collection for part in parts])
+            index = np.where(number == self._ids[str(self._truth)], index, UNKNOWN)
+        named = np.maximum(index, UNKNOWN)
         share = np.concatenate([part.share for part in parts])
+        time = np.concatenate([part.time for part in parts])
         particle, particles = self._particles(arrays, i, named)
         energy = np.concatenate([part.energy for part in parts])
         empty = np.setdiff1d(np.arange(len(energy)), hit)
-        header = arrays.get(_HEADER)
+        header = None if self._header is None else arrays[self._header][i]
         return Event(
             np.concatenate([part.position for part in parts]) / 10,
             energy,
             np.concatenate([part.layer for part in parts]),
+            features={"time": time} if any(one.time is not None for one in self._steps) else None,
             deposits=_summed(
                 np.concatenate((hit, empty)),
                 np.concatenate((particle, np.full(len(empty), UNKNOWN))),
@@ -134,48 +152,31 @@ class Edm4hepEvents(BlockEvents):
             ),
             particles=particles,
             detector=self._detector,
-            number=entry if header is None or not len(header[i]) else whole_number(header[i][0], _HEADER),
+            number=entry if header is None or not len(header) else whole_number(header[0], self._header or ""),
         )
 
-    def _hits(self, source: _Source, arrays: dict[str, Jagged], i: int) -> _Hits:
-        cell, energy, x, y, z, begin, end = (arrays[f"{source.name}/{source.name}.{leaf}"][i] for leaf in _HIT)
-        for leaf, values in (("energy", energy), ("position", x + y + z)):
-            bad = ~np.isfinite(values) | ((values < 0) & (leaf == "energy"))
-            if bad.any():
-                at = int(np.flatnonzero(bad)[0])
-                raise ValueError(
-                    f"{leaf} of hit {at} of {source.name} is {values[at]}, expected finite and not negative"
-                )
-        layer = np.zeros(len(energy), np.int64)
-        if source.name in self._encoding:
-            layer = decode(
-                whole(cell, f"{source.name}.cellID") if cell.dtype.kind == "f" else cell,
-                self._encoding[source.name],
-                "layer",
-            )
-        out = _Hits(np.stack((x, y, z), axis=1), energy, layer)
-        if source.links is None or source.contributions is None or source.particle is None:
-            return out
-        begin, end = (whole(v, f"{source.name}.contributions") for v in (begin, end))
-        counts = end - begin
-        refs = whole(arrays[f"{source.links}/{source.links}.index"][i], f"{source.links}.index", "entry")
-        shares = arrays[f"{source.contributions}/{source.contributions}.energy"][i]
-        index = whole(arrays[f"{source.particle}/{source.particle}.index"][i], f"{source.particle}.index", "entry")
-        number = whole(
-            arrays[f"{source.particle}/{source.particle}.collectionID"][i], f"{source.particle}.collectionID", "entry"
-        )
-        if (counts < 0).any() or end.max(initial=0) > len(refs):
-            raise ValueError(f"{source.name} names contributions up to {end.max(initial=0)}, but has {len(refs)}")
-        which = refs[np.repeat(begin - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())]
-        if len(which) and not 0 <= which.min() <= which.max() < min(len(shares), len(index)):
-            raise ValueError(
-                f"{source.contributions} has {len(shares)} entries and {len(index)} particles, but "
-                f"{source.name} names entry {which.max()}"
-            )
-        if self._truth in self._ids:  # links into other collections of particles than the one that is read
-            index = np.where(number == self._ids[str(self._truth)], index, UNKNOWN)
-        particle = np.maximum(index[which], UNKNOWN)
-        return _Hits(out.position, energy, layer, np.repeat(np.arange(len(energy)), counts), particle, shares[which])
+    def _tell(self, arrays: dict[str, Jagged]) -> None:
+        """Warn once where the file has truth to which nothing leads from the hits of a block."""
+        there = [name for name in (self._truth, *(one.name for one in self._steps)) if name is not None]
+        if self._told or not there or not any(len(arrays[s.leaves["energy"]].values) for s in self._sources):
+            return
+        text = None
+        linked = [source for source in self._sources if source.links is not None]
+        if not self._steps:
+            text = "there are no contributions to hits"
+        elif not linked:
+            text = f"no relation leads from {', '.join(self.collections)} to contributions"
+        elif not any(source.leads_to(self._steps, arrays, self._ids) for source in linked):
+            text = f"the relations of {', '.join(s.name for s in linked)} lead to none of the stored contributions"
+        elif not any(one.particle for one in self._steps):
+            text = f"no relation leads from {', '.join(one.name for one in self._steps)} to particles"
+        elif self._truth in self._ids:
+            named = [arrays[one.particle[1]].values for one in self._steps if one.particle is not None]
+            if not any((numbers == self._ids[str(self._truth)]).any() for numbers in named):
+                text = f"the contributions name particles of another collection than {self._truth}"
+        if text is not None:
+            self._told = True
+            warnings.warn(f"{self.path} has {', '.join(there)}, but no truth is found: {text}", stacklevel=2)
 
     def _particles(self, arrays: dict[str, Jagged], i: int, named: IntArray) -> tuple[IntArray, Particles]:
         """Particles of the event, and the one of each contribution."""
@@ -184,7 +185,7 @@ class Edm4hepEvents(BlockEvents):
             out = np.full(len(named), UNKNOWN, np.int64)
             out[named >= 0] = local
             return out, Particles.unknown(len(which))
-        columns = (arrays[f"{self._truth}/{self._truth}.{leaf}"][i] for leaf in _PARTICLE)
+        columns = (arrays[leaf][i] for leaf in self._own)
         pdg_id, status, mass, px, py, pz, begin, end = columns
         names = ("PDG", "generatorStatus", "parents_begin", "parents_end")
         pdg_id, status, begin, end = (
@@ -206,45 +207,6 @@ class Edm4hepEvents(BlockEvents):
         direction = np.divide(momentum, size[:, None], out=np.full_like(momentum, np.nan), where=size[:, None] > 0)
         energy = np.hypot(size, mass[which].astype(np.float64)).astype(np.float32)
         return place[root], Particles(pdg_id[which], energy, direction.astype(np.float32))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A collection of hits and the branches of its contributions and their particles, where they are stored."""
-
-    name: str
-    links: str | None
-    contributions: str | None
-    particle: str | None
-
-    @classmethod
-    def of(cls, branches: Collection[str], name: str) -> _Source:
-        contributions = next((f"{name}{end}" for end in _CONTRIBUTIONS if f"{name}{end}" in branches), None)
-        particle = None if contributions is None else relation(branches, contributions, "particle", 0)
-        return cls(name, relation(branches, name, "contributions", 0), contributions, particle)
-
-    def branches(self) -> list[str]:
-        out = [f"{self.name}/{self.name}.{leaf}" for leaf in _HIT]
-        if self.links is not None and self.contributions is not None and self.particle is not None:
-            out += [f"{self.links}/{self.links}.index", f"{self.contributions}/{self.contributions}.energy"]
-            out += [f"{self.particle}/{self.particle}.{leaf}" for leaf in ("index", "collectionID")]
-        return out
-
-
-def _no_ints() -> IntArray:
-    return np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True)
-class _Hits:
-    """Hits of one collection in one event [mm, GeV], and the contributions to them."""
-
-    position: NDArray[Any]
-    energy: NDArray[Any]
-    layer: IntArray
-    hit: IntArray = field(default_factory=_no_ints)
-    particle: IntArray = field(default_factory=_no_ints)
-    share: NDArray[Any] = field(default_factory=_no_ints)
 
 
 def primaries(status: NDArray[Any], begin: IntArray, end: IntArray, parents: IntArray) -> IntArray:

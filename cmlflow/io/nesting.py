@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import UNKNOWN, IntArray
+from cmlflow.event.arrays import whole
 from cmlflow.io.files import FormatError
 
 
@@ -70,13 +71,10 @@ class Column:
 
     def whole(self, name: str) -> IntArray:
         """The values as whole numbers, -1 for missing ones."""
-        if self.values.dtype.kind != "f":
-            return self.values.astype(np.int64)
-        filled = np.where(np.isnan(self.values), UNKNOWN, self.values)
-        odd = filled != np.floor(filled)
-        if odd.any():
-            raise ValueError(f"{name} has the value {filled[odd][0]}, expected whole numbers")
-        return filled.astype(np.int64)
+        filled = self.values
+        if filled.dtype.kind == "f":
+            filled = np.where(np.isnan(filled), UNKNOWN, filled)
+        return whole(filled, name, "entry")
 
     def matrix(self, name: str) -> NDArray[Any]:
         """The values of rows with one number each, shape (n,), or with m each, shape (n, m)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -15,14 +15,48 @@ from cmlflow.event import IntArray
 _TYPE = re.compile(r"vector<edm4hep::(\w+)Data>")
 
 
-def collections_of(tree: Any, kind: str) -> list[str]:
-    """Names of the collections of one EDM4hep type, such as "SimCalorimeterHit", in the order of the file."""
+def collections_of(tree: Any, kind: str, told: Mapping[str, str] | None = None) -> list[str]:
+    """Names of the collections of one EDM4hep type, such as "SimCalorimeterHit", in the order of the file.
+
+    `told` has the types that `collection_types` found, for files whose fields do not tell.
+    """
     out = []
-    for branch in tree.branches:
-        match = _TYPE.fullmatch(branch.typename.replace("std::", ""))
-        if match and match.group(1) == kind:
-            out.append(branch.name)
+    for branch in top_level(tree):
+        match = _TYPE.fullmatch(str(branch.typename).replace("std::", ""))
+        own = match.group(1) if match else (told or {}).get(str(branch.name))
+        if own == kind:
+            out.append(str(branch.name))
     return out
+
+
+def collection_types(file: Any) -> dict[str, str]:
+    """EDM4hep type of each collection of the events, such as "SimCalorimeterHit", where podio's metadata tell it."""
+    found = _metadata(file, (("events___CollectionTypeInfo", "name", "dataType"),))
+    return {n: t.removeprefix("edm4hep::").removesuffix("Collection") for n, t in found if t.startswith("edm4hep::")}
+
+
+def _metadata(file: Any, tables: Sequence[tuple[str, str, str]]) -> list[tuple[Any, Any]]:
+    """Two columns of the first of these tables of podio's metadata that is there."""
+    for place in ("podio_metadata", "metadata"):
+        if place not in file:
+            continue
+        tree = file[place]
+        for table, *names in tables:
+            for before in (f"{table}/", f"{table}.", f"{table}/{table}."):
+                if all(before + name in tree for name in names):
+                    first, second = (ak.to_list(tree[before + name].array()[0]) for name in names)
+                    return list(zip(first, second, strict=False))
+    return []
+
+
+def top_level(tree: Any) -> list[Any]:
+    """The branches of a TTree or the fields of an RNTuple, without what is inside them."""
+    return list(tree.branches if hasattr(tree, "branches") else tree.fields)
+
+
+def leaf_of(tree: Any, collection: str, member: str) -> str:
+    """Name of a member of a collection: `C/C.member` in a TTree, `C.member` in an RNTuple."""
+    return f"{collection}/{collection}.{member}" if hasattr(tree, "branches") else f"{collection}.{member}"
 
 
 def relation(branches: Collection[str], collection: str, member: str, number: int) -> str | None:
@@ -31,17 +65,10 @@ def relation(branches: Collection[str], collection: str, member: str, number: in
 
 
 def collection_ids(file: Any) -> dict[str, int]:
-    """Number of each collection, as ObjectIDs name it; empty where the file does not tell."""
-    for place in ("podio_metadata", "metadata"):
-        if place not in file:
-            continue
-        tree = file[place]
-        for table in ("events___idTable", "CollectionIDs"):
-            names, numbers = f"{table}/m_names", f"{table}/m_collectionIDs"
-            if names in tree and numbers in tree:
-                found = zip(ak.to_list(tree[names].array()[0]), ak.to_list(tree[numbers].array()[0]), strict=False)
-                return {str(name): int(number) for name, number in found}
-    return {}
+    """Number of each collection of the events, by which relations name it; empty where the file does not tell."""
+    tables = [("events___CollectionTypeInfo", "name", "collectionID")]
+    tables += [(table, "m_names", "m_collectionIDs") for table in ("events___idTable", "CollectionIDs")]
+    return {str(name): int(number) for name, number in _metadata(file, tables)}
 
 
 def encodings(file: Any, ids: dict[str, int]) -> dict[str, str]:

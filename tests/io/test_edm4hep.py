@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 import cmlflow.io.edm4hep as module
 from cmlflow.io import FormatError, read
@@ -24,7 +25,8 @@ class Tree(dict):
 
     @staticmethod
     def branch(name, values):
-        array = ak.values_astype(ak.Array(values), np.float32 if ".energy" in name or "position" in name else np.int64)
+        whole = not any(part in name for part in (".energy", "position", ".time"))
+        array = ak.values_astype(ak.Array(values), np.int64 if whole else np.float32)
 
         def read(entry_start=None, entry_stop=None):
             return array[entry_start:entry_stop]
@@ -132,7 +134,8 @@ def test_without_particles_the_numbers_are_the_particles(opened):
 
 
 def test_links_into_another_collection_are_unknown(opened):
-    first, _ = opened(*columns(), ids={"MCParticles": 77})
+    with pytest.warns(UserWarning, match="no truth is found: the contributions name particles of another collection"):
+        first, _ = opened(*columns(), ids={"MCParticles": 77})
     assert first.particle_id.tolist() == [-1] * 4
     assert first.n_particles == 2
 
@@ -143,6 +146,88 @@ def test_collections_and_encoding_of_the_caller(opened):
     assert events[0].detector == "clic"
     with pytest.raises(FormatError, match="has no SimCalorimeterHit collection Muon; it has ECal, HCal"):
         opened(*columns(), collections=["Muon"])
+
+
+def test_times_and_any_names_of_collections(opened):
+    """The contributions of both calorimeters lie in collections that relations name by number, one of them shared."""
+    hits, types = columns()
+    steps = {name.replace("ECalContributions", "Steps"): values for name, values in hits.items()}
+    steps["Steps/Steps.time"] = [[5.0, 6.0, 8.0, 1.0], []]
+    steps["HCalContributions/HCalContributions.time"] = [[3.0], [np.nan]]
+    number = "_ECal_contributions/_ECal_contributions.collectionID"
+    steps[number], steps[number.replace("ECal", "HCal")] = [[30, 30, 30, 40], []], [[40], [40]]
+    steps["_ECal_contributions/_ECal_contributions.index"] = [[2, 1, 0, 0], []]
+    kinds = {name.replace("ECalContributions", "Steps"): kind for name, kind in types.items()}
+    first, second = opened(steps, kinds, ids={"Steps": 30, "HCalContributions": 40, "MCParticles": 1})
+    d = first.deposits
+    assert list(zip(d.hit, d.particle, d.energy, strict=True)) == [
+        (0, 0, 2.0), (0, 1, 1.0), (1, 0, 7.0), (2, -1, 0.5), (3, 0, 7.0),
+    ]  # fmt: skip
+    wanted = [(8 * 1 + 6 * 0.5 + 5 * 1.5) / 3, 3, np.nan, 3]
+    np.testing.assert_allclose(first.features["time"], wanted, rtol=1e-6)
+    assert np.isnan(second.features["time"]).all()
+
+
+@pytest.mark.parametrize(
+    ("dropped", "renamed", "ids", "message"),
+    [
+        ("Contributions", {}, {}, "has MCParticles, but no truth is found: there are no contributions to hits"),
+        ("_contributions/", {}, {}, "no relation leads from ECal, HCal to contributions"),
+        ("Contributions_particle/", {}, {}, "no relation leads from ECalContributions, HCalContributions to particles"),
+        ("", {"ECalContributions": "A", "HCalContributions": "B"}, {}, "ECal, HCal lead to none of the stored"),
+        ("", {}, {"ECalContributions": 1, "HCalContributions": 2}, "ECal, HCal lead to none of the stored"),
+    ],
+)
+def test_truth_to_which_nothing_leads_is_told(opened, dropped, renamed, ids, message):
+    hits, types = columns()
+
+    def name_of(name):
+        for old, new in renamed.items():
+            name = name.replace(old, new)
+        return name
+
+    hits = {name_of(name): values for name, values in hits.items() if not (dropped and dropped in name)}
+    types = {name_of(n): k for n, k in types.items() if any(c.startswith(f"{name_of(n)}/") for c in hits)}
+    events = opened(hits, types, ids=ids)
+    with pytest.warns(UserWarning, match=message) as said:
+        assert [e.particle_id.tolist() for e in events] == [[-1] * 4, [-1]]
+    assert len(said) == 1
+
+
+def test_rntuples_of_podio(tmp_path):
+    """A frame as podio writes it into RNTuples: lists of records, relations beside them."""
+    hits, _ = columns()
+    records = {}
+    for name in dict.fromkeys(name.split("/")[0] for name in hits):
+        leaves = {n.split(f"{name}.", 1)[1]: v for n, v in hits.items() if n.startswith(f"{name}/")}
+        fields = {}
+        for leaf, values in leaves.items():
+            whole = leaf.rpartition("_")[2] in ("begin", "end") or leaf in (
+                "cellID",
+                "PDG",
+                "generatorStatus",
+                "index",
+                "collectionID",
+            )
+            array = ak.values_astype(ak.Array(values), np.int64 if whole else np.float32)
+            fields.setdefault(leaf.split(".")[0], {})[leaf.partition(".")[2]] = array
+        records[name] = ak.zip({n: ak.zip(f) if "" not in f else f[""] for n, f in fields.items()}, depth_limit=2)
+    # uproot writes no class names: the types of the collections are told by the metadata
+    kinds = {"ECal": "SimCalorimeterHit", "HCal": "SimCalorimeterHit", "MCParticles": "MCParticle"}
+    kinds |= {"ECalContributions": "CaloHitContribution", "HCalContributions": "CaloHitContribution"}
+    names = {"ECalContributions": 90, "HCalContributions": 91, "MCParticles": 1, "ECal": 3, "HCal": 4}
+    table = {"name": [list(names)], "collectionID": [list(names.values())]}
+    table["dataType"] = [[f"edm4hep::{kinds[name]}Collection" for name in names]]
+    for name, number in (("_ECal_contributions", 90), ("_HCal_contributions", 91)):
+        records[name]["collectionID"] = ak.full_like(records[name]["collectionID"], number)
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mkrntuple("events", records)
+        file.mkrntuple("podio_metadata", {"events___CollectionTypeInfo": ak.zip(table)})
+    first, second = read(tmp_path / "a.root")
+    assert first.energy.tolist() == [3, 2, 0.5, 7]
+    assert first.particle_id.tolist() == [0, 1, -1, 0]
+    assert first.particles.pdg_id.tolist() == [211, 22]
+    assert second.particle_id.tolist() == [-1]
 
 
 @pytest.mark.parametrize(
@@ -216,3 +301,16 @@ def test_real_files(name, hits, pdg_id, layers):
         unknown = name.startswith("clic") and i == 1
         assert (e.particle_id == (-1 if unknown else 0)).all()
     assert max(int(e.layer.max()) for e in events) == layers
+
+
+@external
+@pytest.mark.parametrize("name", ["example", "example_rntuple"])
+def test_real_files_of_podio_1(name):
+    """Made by podio's own tests: every number counts up from the last; in both layouts the same."""
+    events = read(Path(os.environ["CMLFLOW_EXTERNAL_DATA"]) / "edm4hep" / f"{name}.root")
+    assert len(events) == 3
+    for e in events:
+        np.testing.assert_allclose(e.position, [[4.4, 4.5, 4.6]], rtol=1e-6)
+        assert (e.energy.tolist(), e.features["time"].tolist()) == ([43], [44])
+        assert e.deposits.energy.tolist() == [43]
+        assert e.particles.pdg_id.tolist() == [80]  # the parent of the particle that the contribution names

@@ -298,7 +298,7 @@ def test_all_other_columns_are_kept(tmp_path):
     [
         ({"energy": "hit_E"}, r"a.parquet has no column 'hit_E' \(energy\); it has .*hit_e"),
         ({"particle_number": None}, "entry 0: hit_truth names particle .*, but there are 3; .* with particle_number"),
-        ({"particle": "hit_e"}, "entry 0: hit_e has the value .*, expected whole numbers"),
+        ({"particle": "hit_e"}, "entry 0: hit_e of entry 0 is .*, expected integers"),
         ({"position": ("hit_x", "part_px")}, "entry 1: part_px has 3 values, but hit_e has 0"),
         ({"pdg_id": "hit_layer"}, "entry 1: hit_layer has 0 values, but there are 3 particles"),
         ({"particle_number": "twice"}, "entry 0: twice has a number twice"),
