@@ -11,10 +11,10 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
-    """``numba.njit``, the result kept on disk where there is a folder to keep it in.
+    """``numba.njit`` with a cache on disk, if there is a folder for it.
 
-    Numba looks beside the source file, in the user's cache folder and in ``NUMBA_CACHE_DIR``, and gives up where it
-    may write in none of them, as in some batch jobs. Here the kernel is then compiled anew by each process.
+    Numba tries the folder of the source file, the user's cache folder and ``NUMBA_CACHE_DIR``, and fails if none of
+    them is writable, as in some batch jobs. Here each process then compiles the kernel itself.
     """
 
     def decorate(function: Kernel) -> Kernel:

@@ -11,7 +11,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 SPARE = 4  # candidates beyond those asked for
-TILE_ELEMENTS = 1 << 20  # distances held at a time where all are looked at
+TILE_ELEMENTS = 1 << 20  # distances held at a time when all points are searched
 
 
 def nearest_others(x: Float, k: int) -> tuple[Int, Float]:
@@ -27,15 +27,15 @@ def nearest_others(x: Float, k: int) -> tuple[Int, Float]:
     Returns
     -------
     index : ndarray of shape (n, k), int64
-        By rising distance, equal distances by position.
+        By increasing distance, equal distances by position.
     distance : ndarray of shape (n, k), float64
         From differences of coordinates: no digit is lost between near points far from the origin.
 
     Notes
     -----
-    Rounding to single precision moves a point by no more than 2^-24 of its distance from the centre of all. Where the
-    k-th distance is not smaller, by more than that, than what the tree says of the last candidate, a point left out
-    could be nearer, and all points are looked at.
+    Rounding to single precision moves a point by at most 2^-24 of its distance from the common centre. Unless the k-th
+    distance stays below that of the last candidate by this margin, a point outside the candidates could be nearer, and
+    all points are searched.
     """
     n = len(x)
     if k < 1:
@@ -54,7 +54,7 @@ def nearest_others(x: Float, k: int) -> tuple[Int, Float]:
 
 
 def _ordered(x: Float, rows: Int, candidates: Int, k: int) -> tuple[Int, Float]:
-    """The k nearest of the candidates, which are in order of position, to some points."""
+    """The k nearest candidates of some points; candidates are sorted by position."""
     squared = np.zeros(candidates.shape)
     for f in range(x.shape[1]):
         squared += (x[candidates, f] - x[rows, f, None]) ** 2

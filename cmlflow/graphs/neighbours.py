@@ -1,11 +1,10 @@
 """Exact k nearest neighbours without an N x N matrix.
 
-On a CPU in single precision a compiled tree search finds them (`cmlflow.graphs.tree`); elsewhere matrix products, tile
-by tile of rows.
+On a CPU in single precision a compiled tree search (`cmlflow.graphs.tree`), elsewhere matrix products over tiles of
+rows.
 
-Cells sit on a lattice, so equal distances are common and a plain top-k would let the order of the hits decide.
-Here the points are first put into lexicographic order of their coordinates, so that the same set of points always
-gives the same neighbours, however it is ordered.
+Cells sit on a lattice, so equal distances are common, and a plain top-k would depend on the order of the hits. The
+points are therefore sorted by their coordinates first: the same set of points always has the same neighbours.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def knn(x: Array, k: int, ptr: Array | None = None) -> Array:
     Returns
     -------
     Tensor or ndarray of shape (n, k), int64
-        Row i starts with i itself, the others follow by rising distance. Equal distances are ordered by the
+        Row i starts with i itself, the others follow by increasing distance. Equal distances are ordered by the
         coordinates of the neighbours. Events with fewer than k points repeat the point itself.
 
     Raises
@@ -64,7 +63,7 @@ def knn(x: Array, k: int, ptr: Array | None = None) -> Array:
         raise ValueError(f"x of point {row} is not finite")
     bounds = event_bounds(ptr, len(points))
     points = points.detach()
-    if points.dtype not in (torch.float32, torch.float64):  # integers exactly, half precision without losing more of it
+    if points.dtype not in (torch.float32, torch.float64):  # exact for integers, no further loss for half precision
         points = points.float() if points.is_floating_point() else points.double()
     order = lexicographic_order(points, bounds)
     found = sorted_knn(points[order], k, bounds)
@@ -79,7 +78,7 @@ def event_bounds(ptr: Tensor | np.ndarray | Sequence[int] | None, n: int) -> lis
     Raises
     ------
     ValueError
-        Where they do not rise from 0 to `n`.
+        `ptr` does not rise from 0 to `n`.
     """
     bounds = [0, n] if ptr is None else [int(p) for p in (ptr.tolist() if isinstance(ptr, Tensor) else ptr)]
     if not bounds or bounds[0] != 0 or bounds[-1] != n or any(a > b for a, b in itertools.pairwise(bounds)):
@@ -90,7 +89,7 @@ def event_bounds(ptr: Tensor | np.ndarray | Sequence[int] | None, n: int) -> lis
 def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
     """Permutation that sorts the points of each event by their first column, then the second, and so on.
 
-    Later columns only order points that agree in all earlier ones, so they are looked at only where that happens.
+    Later columns matter only for points that agree in all earlier ones, and are read for those alone.
     """
     order = torch.argsort(x[:, 0], stable=True) if x.shape[1] else torch.arange(len(x), device=x.device)
     first = x[order, 0] if x.shape[1] else order
@@ -106,11 +105,11 @@ def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:
 
 
 def sorted_knn(x: Tensor, k: int, bounds: list[int], *, refine: bool = True) -> Tensor:
-    """`knn` of points that are already in an order of their own; equal distances go to the earlier point.
+    """`knn` of points in a fixed order; of equally distant points the earlier one comes first.
 
-    The tiles find candidates by ``|a|^2 + |b|^2 - 2ab`` in more than 8 dimensions and `refine` orders them by exact
-    differences. Without it, neighbours whose squared distances differ by less than the rounding may change places.
-    The tree search is always exact.
+    In more than 8 dimensions, the tiles find candidates by ``|a|^2 + |b|^2 - 2ab`` and `refine` sorts them by exact
+    differences. Without it, neighbours whose squared distances differ by less than the rounding error may change
+    places. The tree search is always exact.
     """
     out = torch.empty((len(x), k), dtype=torch.int64, device=x.device)
     for start, stop in itertools.pairwise(bounds):
@@ -161,15 +160,15 @@ def _direct(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _expanded(rows: Tensor, columns: Tensor, square: Tensor) -> Tensor:
-    """Squared distances less |x_i|^2, which is the same for the whole row."""
+    """Squared distances minus |x_i|^2, which is constant along a row."""
     return torch.addmm(square, rows, columns, alpha=-2.0)
 
 
 def _smallest(distance: Tensor, count: int) -> Tensor:
-    """Columns of the `count` smallest entries of each row, by rising value; equal values by column."""
+    """Columns of the `count` smallest entries of each row, by increasing value; equal values by column."""
     values, index = torch.topk(distance, count, dim=1, largest=False, sorted=True)
     if count < distance.shape[1]:
-        # An entry outside that equals the last one inside was left out by chance: take the earliest of its equals.
+        # Which of several equal entries top-k keeps is arbitrary: keep the earliest ones.
         torn = ((distance <= values[:, -1:]).sum(1) > count).nonzero()[:, 0]
         for row in torch.split(torn, 256):
             d = distance[row]

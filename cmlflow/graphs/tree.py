@@ -1,10 +1,10 @@
 """Exact k nearest neighbours on a CPU: leaves of a k-d tree, bounds in the leading coordinates, compiled on first use.
 
-What a network makes of a shower has 64 coordinates, but nearly all of its variance lies in a few directions. Points
-are turned so that these come first; leaves of 32 neighbouring points then lie in small boxes, most boxes are farther
-than the k-th neighbour found so far, and most points of the others are ruled out by their first 8 coordinates. Only
-the few that are left are measured in full, as sums of squared differences of the coordinates given: no digit is lost
-to the turning, and nothing is approximated. Points that fill all 64 dimensions evenly gain nothing from this.
+A network's features of a shower have 64 coordinates, but nearly all of their variance lies in a few directions. The
+points are rotated so that these directions come first. Leaves of 32 neighbouring points then lie in small boxes: most
+boxes are farther away than the k-th neighbour found so far, and the first 8 coordinates rule out most points of the
+others. The few that are left are measured in full, as sums of squared differences of the original coordinates, so the
+rotation costs no precision and nothing is approximated. Points that fill all 64 dimensions evenly gain nothing.
 
 References
 ----------
@@ -26,7 +26,7 @@ Int = np.ndarray[Any, np.dtype[np.int64]]
 
 LEAF = 32  # points of a leaf: two vector registers of one coordinate
 LEADING = 8  # coordinates that bounds are made of
-WORTH_TURNING = 800  # points; below, the widest of the coordinates given are taken as they are
+WORTH_TURNING = 800  # fewer points are not rotated: their coordinates of largest variance are used
 FAST = {"nsz", "arcp", "contract", "reassoc"}
 LAST, FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
@@ -44,7 +44,7 @@ def tree_knn(x: Float, k: int) -> Int:
     Returns
     -------
     ndarray of shape (n, k), int64
-        By rising distance. Points with a nan have themselves for neighbours.
+        By increasing distance. Points with a nan have themselves for neighbours.
     """
     leading, margin = _leading(x)
     out = np.empty((len(x), k), np.int64)
@@ -53,7 +53,7 @@ def tree_knn(x: Float, k: int) -> Int:
 
 
 def _leading(x: Float) -> tuple[Float, float]:
-    """The coordinates of largest variance, after turning; what their rounding may take from a distance."""
+    """The rotated coordinates of largest variance, and the largest error of a distance from their rounding."""
     n, width = x.shape
     if width <= LEADING:
         return x, 0.0
@@ -124,14 +124,15 @@ def _split(key: Float, order: Int, start: int, stop: int, middle: int) -> None:
 
 @compiled(fastmath=FAST)
 def _search(x: Float, y: Float, order: Int, margin: F4, complete: bool, out: Int) -> None:
-    """Fill `out` for the points of leaf after leaf: first from the leaf itself, then from others by rising bound.
+    """Fill `out` for the points of leaf after leaf: first from the leaf itself, then from others by increasing bound.
 
-    `y` holds all coordinates if `complete`, else some, in which no distance is larger than in full by `margin`.
+    `y` holds all coordinates if `complete`, else some of them, whose distances exceed the full ones by at most
+    `margin`.
     """
     n, k = out.shape
     points, leaf, low, high = _leaves(x, y, order)
     n_leaves = len(leaf)
-    best = np.empty((LEAF, k + 1), np.int64)  # keys by falling distance, so that the farthest comes first
+    best = np.empty((LEAF, k + 1), np.int64)  # keys by decreasing distance, so that the farthest comes first
     limit = np.empty(LEAF, np.float32)  # squared distance in y beyond which nothing can be among the best
     squared = np.empty(LEAF, np.float32)
     bound = np.empty(n_leaves, np.float32)
@@ -175,7 +176,7 @@ def _look(
     points: Float, leaf: Float, order: Int, margin: F4, complete: bool, a: int, q: int, b: int, best: Int, limit: F4,
     squared: Float,
 ) -> F4:  # fmt: skip
-    """Enter the points of leaf b that are near enough into the `best` of point q of leaf a; the limit afterwards."""
+    """Insert near points of leaf b into the `best` of point q of leaf a; returns the new limit."""
     k = len(best) - 1
     i = a * LEAF + q
     squared[:] = 0
@@ -213,7 +214,7 @@ def _key(squared: F4, position: int) -> int:
 
 @njit  # type: ignore[untyped-decorator]
 def _distance(key: int) -> F4:
-    """The squared distance of a key; of that of the point itself, zero."""
+    """The squared distance of a key; zero for the point itself."""
     squared: F4 = np.int32(key >> 32).view(np.float32)
     return F4(0) if key < 0 else squared
 

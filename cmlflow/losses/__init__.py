@@ -5,7 +5,7 @@ Every loss has one call signature, for one event::
     loss(output, particle_id, weight=None) -> dict of scalar tensors, the terms; their sum is minimised
 
 with ``output`` the head's dict of tensors (one row per hit), ``particle_id`` of shape (N,), int64, -1 unknown, and
-``weight`` of shape (N,) or None. Losses work in float32 or better, whatever the network ran in.
+``weight`` of shape (N,) or None. Losses work in float32 or better, whatever the precision of the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cmlflow.losses.supcon import SupCon, supcon_loss
 
 
 class Loss(Protocol):
-    """What the training loop asks of a loss."""
+    """A loss as the training loop calls it."""
 
     def __call__(
         self, output: dict[str, Tensor], particle_id: Tensor, weight: Tensor | None = None

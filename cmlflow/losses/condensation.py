@@ -80,9 +80,9 @@ def condensation_loss(
         Hits of unknown particle (-1) belong to no k: they are only repelled.
     q_min : float, default=0.1
     largest : float, default=0.999
-        Upper limit of beta in the charges. It bounds them at arctanh(largest)^2 + q_min, 14.5 + q_min by default: at
-        1 - 1e-7, where float32 ends, a pair of hits that are sure of themselves counts a hundred times as much.
-        Above it beta has a gradient through the term ``beta`` alone.
+        Upper limit of beta in the charges, which bounds them by arctanh(largest)^2 + q_min, 14.5 + q_min by default. At
+        1 - 1e-7, the limit of float32, a pair of confident hits would count a hundred times as much. Above the limit,
+        beta has a gradient through the term ``beta`` only.
     attraction : {"square", "log"}, default="square"
         A(d) = d^2, or log(e d^2 / 2 + 1), which outliers do not dominate.
     repulsion : {"hinge", "gauss"}, default="hinge"

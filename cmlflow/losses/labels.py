@@ -1,4 +1,4 @@
-"""What all losses do with labels and inputs first."""
+"""Checks and conversions of labels and inputs that all losses share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
     Raises
     ------
     ValueError
-        Where `z` is not (N, D) or the labels are not N whole numbers of at least -1.
+        `z` is not (N, D), or the labels are not N integers of -1 or above.
     """
     points, labels = tensor(z), tensor(particle_id)
     if points.ndim != 2:
@@ -35,14 +35,14 @@ def points_and_labels(z: ArrayLike, particle_id: ArrayLike, name: str) -> tuple[
 
 
 def tensor(value: ArrayLike) -> Tensor:
-    """As a tensor; arrays are copied, as those from files may be read-only."""
+    """As a tensor; arrays are copied, because those from files may be read-only."""
     if isinstance(value, np.ndarray):
         value = np.array(value.astype(np.int64) if value.dtype.kind == "u" else value)
     return torch.as_tensor(value)
 
 
 def as_given(value: Tensor, like: Array) -> Array:
-    """A result in the kind of `like`: a tensor, or an array."""
+    """A result as a tensor or an array, whichever `like` is."""
     return value.detach().numpy() if isinstance(like, np.ndarray) else value
 
 

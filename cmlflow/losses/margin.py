@@ -1,4 +1,4 @@
-"""Discriminative margin loss: an embedding with an absolute length scale, as density readouts like it."""
+"""Discriminative margin loss: an embedding with an absolute length scale, which suits density readouts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def margin_loss(
     Parameters
     ----------
     z : Tensor or ndarray of shape (N, D), float
-        Embeddings, used as they are.
+        Embeddings, not normalised here.
     particle_id : Tensor or ndarray of shape (N,), int
         Hits of unknown particle (-1) take no part.
     weight : Tensor or ndarray of shape (N,), float, optional

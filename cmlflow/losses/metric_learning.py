@@ -14,8 +14,8 @@ from cmlflow.losses.labels import points_and_labels
 class MetricLearning:
     """Any loss of pytorch-metric-learning on the output ``"embedding"``.
 
-    That package takes equal labels for positives wherever they come from, and -1 for a class; here it sees one event
-    at a time and no hit of unknown particle. Many of its losses hold all pairs or triplets: mind the memory.
+    That package treats equal labels as positives, whichever event they come from, and -1 as a class. So its loss gets
+    one event at a time, without hits of unknown particle. Many of its losses hold all pairs or triplets in memory.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ def origin_loss(scores: Array, parts: Array, weight: Array) -> Array:
 
     .. math:: L = -\sum_i E_i \sum_o f_{io} \ln p_{io} \Big/ \sum_i E_i, \qquad p_i = \mathrm{softmax}(s_i)
 
-    over the points with known parts. It is smallest where the predicted parts are the mean true ones, so their sums
-    are unbiased.
+    over the points with known parts. It is smallest if the predicted parts equal the mean true ones, so their sums are
+    unbiased.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def balance_loss(scores: Array, parts: Array, weight: Array, softening: float = 
 
     .. math:: L = \sqrt{\sum_o r_o^2 + s^2} - s, \qquad r_o = \sum_i E_i (p_{io} - f_{io}) \Big/ \sum_i E_i
 
-    `origin_loss` takes every hit for itself; but neutral energy is a sum over the hits of an event, in which errors
-    that hits have in common add up. Linear in large errors, so that few events with hopeless ones do not rule.
+    `origin_loss` treats hits independently, but neutral energy is a sum over the hits of an event, in which common
+    errors add up. Linear for large errors, so that outlier events do not dominate.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ class Prototype:
     sigma, pull_margin, push_margin : float
         As in `prototype_loss`.
     energy_power : float, default=0.5
-        0 gives all hits of a particle one weight; 1 the weight of their energy, which leaves most hits untrained.
+        0 weights all hits of a particle equally; 1 weights them by energy, which leaves most hits untrained.
     """
 
     sigma: float = 0.5
@@ -52,14 +52,14 @@ def prototype_loss(
         variance   = mean_c sum_{i in c} w_i max(0, |z_i - mu_c| - pull_margin)^2 / sum_{i in c} w_i
         distance   = mean_{c != c'} max(0, push_margin - |mu_c - mu_c'|)^2
 
-    The first term is what a readout does with a hit; it needs all pairs of a hit and a particle, O(N C) in place of
-    the O(N^2) of contrastive losses. It no longer pushes where centres are some sigma apart: the other two make
-    room for density valleys.
+    The first term mirrors what a readout does. It needs all pairs of a hit and a particle, O(N C), where contrastive
+    losses need O(N^2). It stops pushing once centres are a few sigma apart; the other two keep valleys of density
+    between them.
 
     Parameters
     ----------
     z : Tensor or ndarray of shape (N, D), float
-        Embeddings, used as they are.
+        Embeddings, not normalised here.
     particle_id : Tensor or ndarray of shape (N,), int
         Hits of unknown particle (-1) take no part.
     weight : Tensor or ndarray of shape (N,), float, optional

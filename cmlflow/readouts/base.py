@@ -21,8 +21,8 @@ Grid: TypeAlias = dict[str, list[Any]]
 class EventReadout(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn clusterer on the points of one event.
 
-    A subclass keeps its parameters and says in `_cluster` how one event is clustered at many settings; fitting is
-    the case of one setting. An event without hits is no error: its labels are an empty array.
+    A subclass holds its parameters and implements `_cluster`, which clusters one event with many settings; `fit` calls
+    it with one. Events without hits are allowed: their labels are an empty array.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class EventReadout(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         settings : iterable of mapping
             Parameters that differ from those of this readout.
         sample_weight : array_like of shape (n_hits,), float, optional
-            Hit energies; taken by readouts with `uses_energy` alone.
+            Hit energies; only readouts with `uses_energy` use them.
 
         Returns
         -------
@@ -95,7 +95,7 @@ def sweep(
 ) -> list[Labels]:
     """Labels of one event at many settings of any scikit-learn clusterer.
 
-    Uses the readout's own `sweep` where it has one, else fits a clone per setting.
+    Uses the readout's own `sweep` if it has one; otherwise fits a clone per setting.
     """
     if hasattr(readout, "sweep"):
         own: list[Labels] = readout.sweep(X, settings, sample_weight=sample_weight)

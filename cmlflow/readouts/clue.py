@@ -19,7 +19,7 @@ Kernel: TypeAlias = Literal["flat", "gaussian"]
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """Hits of one event by falling density, each with its nearest higher neighbour.
+    """Hits of one event by decreasing density, each with its nearest higher neighbour.
 
     Attributes
     ----------
@@ -149,15 +149,15 @@ def clue(
     min_density : float
         Least density of a seed, in the unit of `energy`.
     outlier_distance : float, optional
-        Hits below `min_density` with no denser hit within this distance are noise, -1, and so are their followers.
-        By default every hit is assigned and the densest hit is a seed in any case.
+        Hits below `min_density` with no denser hit within this distance are noise, -1, and so are their followers. By
+        default every hit is assigned, and the densest hit is always a seed.
     kernel : {"flat", "gaussian"}
     normalize : bool
 
     Returns
     -------
     ndarray or Tensor of shape (n_hits,), int64
-        Clusters 0..C-1 by falling density of their seed; -1 noise.
+        Clusters 0..C-1 by decreasing density of their seed; -1 noise.
 
     Raises
     ------

@@ -22,9 +22,9 @@ def condensation(
 ) -> Array:
     """Cluster one event's condensation coordinates around its hits of highest beta.
 
-    Hits with beta above `threshold` become centres by falling beta where they are at least `radius` from all earlier
-    ones; each centre in turn claims the hits nearer than `radius` that are not claimed yet, the rest go to the nearest
-    centre. Without a hit above `threshold`, the one of largest beta is the centre.
+    In order of decreasing beta, a hit with beta above `threshold` becomes a centre if it is at least `radius` from all
+    earlier ones. Each centre in turn claims the unclaimed hits nearer than `radius`; the rest go to the nearest centre.
+    Without a hit above `threshold`, the one of largest beta is the only centre.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def condensation(
     Returns
     -------
     ndarray or Tensor of shape (n_hits,), int64
-        Clusters 0..C-1 by falling beta of their centre.
+        Clusters 0..C-1 by decreasing beta of their centre.
 
     Raises
     ------

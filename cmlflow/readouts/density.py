@@ -20,7 +20,7 @@ def density_scores(z: Array, k: int = 24, temperature: float = 0.1, normalize: b
     ----------
     z : ndarray or Tensor of shape (n_hits, D)
     k : int
-        d_k is the distance to the k-th nearest other hit (the farthest one where there are fewer).
+        d_k is the distance to the k-th nearest other hit (the farthest if there are fewer).
     temperature : float
     normalize : bool
         Scale the rows of `z` to length 1 first.
@@ -41,7 +41,7 @@ def density_scores(z: Array, k: int = 24, temperature: float = 0.1, normalize: b
     """
     at_least("k", k, 1)
     at_least("temperature", temperature, 0, strict=True)
-    from cmlflow.graphs.double import nearest_others  # numba takes its time to load
+    from cmlflow.graphs.double import nearest_others  # numba is slow to import
 
     x = points(z, "z", normalize).cpu().numpy()
     k = min(int(k), len(x) - 1)
@@ -61,9 +61,9 @@ def density(
 ) -> Array:
     """Cluster one event's embedding around its densest hits.
 
-    The score of a hit is exp(-d_k / temperature), with d_k the distance to its k-th nearest other hit. Hits with a
-    score above `threshold` become centres by falling score where they are at least `radius` from all earlier ones;
-    each centre claims the hits nearer than `radius`, the rest go to the nearest centre.
+    The score of a hit is exp(-d_k / temperature), with d_k the distance to its k-th nearest other hit. In order of
+    decreasing score, a hit with a score above `threshold` becomes a centre if it is at least `radius` from all earlier
+    ones. Each centre claims the hits nearer than `radius`; the rest go to the nearest centre.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def density(
     Returns
     -------
     ndarray or Tensor of shape (n_hits,), int64
-        Clusters 0..C-1 by falling score of their centre.
+        Clusters 0..C-1 by decreasing score of their centre.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Distances between all points of one event, a tile of rows at a time: exact, in memory linear in the hits.
+"""Distances between all points of one event, a tile of rows at a time: exact, with memory linear in the number of hits.
 
 Squared distances come from matrix products, taken relative to a point of the event: in double precision, the products
 of coordinates that were single precision are exact, so equal distances on a lattice stay equal.

@@ -1,4 +1,4 @@
-"""Greedy choice of centres by falling score, and the hits that each centre claims."""
+"""Greedy choice of centres by decreasing score, and the hits that each centre claims."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ Float = NDArray[np.float64]
 
 
 def greedy_centres(x: Float, score: Float, threshold: float, radius: float, assign_rest: bool = True) -> Labels:
-    """Cluster hits around centres taken by falling score.
+    """Cluster hits around centres taken by decreasing score.
 
-    Hits with a score above `threshold` are candidates. By falling score, a candidate becomes a centre when it is
-    at least `radius` from all centres so far. Each centre in turn claims the hits nearer than `radius` that no
-    earlier one claimed; the rest go to the nearest centre. Without a candidate the hit of the highest score is
-    the only centre.
+    Hits with a score above `threshold` are candidates. By decreasing score, a candidate becomes a centre if it is at
+    least `radius` from all centres so far. Each centre in turn claims the hits nearer than `radius` that no earlier one
+    claimed; the rest go to the nearest centre. Without a candidate the hit of the highest score is the only centre.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ def greedy_centres(x: Float, score: Float, threshold: float, radius: float, assi
     Returns
     -------
     ndarray of shape (N,), int64
-        Clusters numbered by falling score of their centre.
+        Clusters numbered by decreasing score of their centre.
 
     Notes
     -----
@@ -101,7 +100,7 @@ def greedy_settings(x: Float, score: Float, settings: Sequence[Setting], chosen:
 
 
 def rank(score: Float, x: Float) -> NDArray[np.intp]:
-    """Positions of the hits by falling score; equal scores by rising coordinates, first axis first."""
+    """Positions of the hits by decreasing score; equal scores by increasing coordinates, first axis first."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     if np.any(ordered[1:] == ordered[:-1]):

@@ -43,7 +43,7 @@ def hdbscan(
     allow_single_cluster : bool
         Let the whole event be one cluster.
     assign_noise : bool
-        Give noise to the cluster of the nearest clustered hit (to one cluster of all hits where there is none).
+        Assign noise to the cluster of the nearest clustered hit, or all hits to one cluster if there is none.
     normalize : bool
 
     Returns

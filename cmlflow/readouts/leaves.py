@@ -1,4 +1,4 @@
-"""One event's points cut into compact groups, so that far groups need no look: exact bounds, nothing approximated."""
+"""One event's points cut into compact groups, so that exact bounds rule out distant groups."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Ward's tree of merges by chains of nearest neighbours, compiled on first use.
 
-Starting anywhere, one goes from a cluster to its nearest, from there to its nearest, and so on until two are nearest to
-each other: these two are merged in the final tree whatever happens elsewhere, so the chain goes on from the cluster
-before them. Only centroids and sizes are kept: no matrix of distances. Clusters are held in the leaves of a k-d tree;
-leaves whose box is too far for a merge below the least height found are passed over. As a merged cluster stays in a
-leaf of the two, boxes grow and leaves empty, so the tree is made anew whenever half of the clusters are gone.
+A chain starts at any cluster and moves on to its nearest one until two clusters are nearest to each other. These two
+are merged in the final tree whatever happens elsewhere, and the chain continues from the cluster before them. Only
+centroids and sizes are kept, no matrix of distances. Clusters are held in the leaves of a k-d tree; a leaf is skipped
+if its box is too far for a merge below the smallest height found. A merged cluster stays in one of the two leaves, so
+boxes grow and leaves empty; the tree is rebuilt whenever half of the clusters are gone.
 
 References
 ----------
@@ -27,7 +27,7 @@ ROUNDING = 1 - 1e-12
 
 
 def ward_tree(x: Float) -> Float:
-    """All merges of Ward's method by rising height.
+    """All merges of Ward's method by increasing height.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _planted(centroid: Float, size: Float, point: Int, place: Int) -> tuple[Floa
 
 @njit  # type: ignore[untyped-decorator]
 def _harvested(leaf: Float, sizes: Float, points: Int, left: int) -> tuple[Float, Float, Int]:
-    """Centroids (left, D), sizes and points of the clusters there are."""
+    """Centroids (left, D), sizes and points of the clusters that are left."""
     centroid, size, point = np.empty((left, leaf.shape[1])), np.empty(left), np.empty(left, np.int64)
     i = 0
     for b in range(len(leaf)):
@@ -116,7 +116,7 @@ def _harvested(leaf: Float, sizes: Float, points: Int, left: int) -> tuple[Float
 
 @njit  # type: ignore[untyped-decorator]
 def _any(sizes: Float, points: Int) -> int:
-    """The point of some cluster."""
+    """A point of any cluster."""
     for b in range(len(sizes)):
         for s in range(LEAF):
             if sizes[b, s] > 0:
@@ -126,7 +126,7 @@ def _any(sizes: Float, points: Int) -> int:
 
 @njit  # type: ignore[untyped-decorator]
 def _merge(leaf: Float, sizes: Float, low: Float, high: Float, fewest: Float, own: int, other: int) -> None:
-    """Put the union of two clusters in the place of the first."""
+    """Replace the first of two clusters by their union."""
     b, s, c, t = own // LEAF, own % LEAF, other // LEAF, other % LEAF
     total = sizes[b, s] + sizes[c, t]
     for f in range(leaf.shape[1]):
@@ -183,7 +183,7 @@ def _nearest(
 
 @compiled()
 def _in_order(first: Int, second: Int, height: Float) -> Float:
-    """Linkage format of merges by rising height, each given by one point of either cluster."""
+    """Linkage format of merges by increasing height, each given by one point of either cluster."""
     n = len(height) + 1
     tree = np.empty((n - 1, 4))
     above = np.arange(n)  # towards the point that stands for the cluster

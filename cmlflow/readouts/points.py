@@ -1,4 +1,4 @@
-"""What every readout does with its input: check it, make it double precision, give labels back in the kind it got."""
+"""Input and output of all readouts: checks, double precision, and labels as arrays or tensors like the input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def points(x: AnyArray, name: str = "z", normalize: bool = False) -> Tensor:
     ----------
     x : ndarray or Tensor of shape (N, D)
     name : str
-        What the caller calls the argument, for errors.
+        Name of the argument, for errors.
     normalize : bool
         Scale every row to length 1 (rows of zeros stay).
 
