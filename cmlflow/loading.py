@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cmlflow.baselines.learned.base import CellNetwork
+from cmlflow.baselines.learned.folder import is_cell_network
+from cmlflow.baselines.learned.loading import load_regressor
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.model_folder import PACKAGED, find_model, packaged_models
 from cmlflow.particle_flow import ParticleFlow, is_particle_flow
@@ -19,8 +22,9 @@ class PackagedModel(NamedTuple):
     name : str
         As `load` takes it.
     kind : str
-        ``"clusterer"`` or ``"particle flow"``.
+        ``"clusterer"``, ``"particle flow"`` or ``"cells"``.
     head, readout : str
+        Of networks of cells the network, and what its scores mean.
     detector, sample : str
         What it was trained on.
     """
@@ -33,18 +37,18 @@ class PackagedModel(NamedTuple):
     sample: str
 
 
-def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow:
+def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow | CellNetwork:
     """A packaged model by its name, or a saved one by its folder, whatever its kind.
 
     Parameters
     ----------
     name : str or path
     **changes
-        Parameters of the clusterer in place of the saved ones, for example ``readout="ward"``.
+        Parameters in place of the saved ones, for example ``readout="ward"``.
 
     Returns
     -------
-    MetricClusterer or ParticleFlow
+    MetricClusterer, ParticleFlow, PointNetRegressor or NeutralRegressor
 
     Raises
     ------
@@ -59,6 +63,8 @@ def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow:
     >>> type(cmlflow.load("rho-supcon")).__name__
     'ParticleFlow'
     """
+    if is_cell_network(name):
+        return load_regressor(name, **changes)
     return (ParticleFlow if is_particle_flow(name) else MetricClusterer).load(name, **changes)
 
 
@@ -72,9 +78,13 @@ def models() -> list[PackagedModel]:
     'hgcal'
     """
     out = []
-    for name in packaged_models():
+    for name in packaged_models(every=True):
         config = json.loads((find_model(PACKAGED / name) / "config.json").read_text())
         chosen, of = config["parameters"], config["trained_on"]
+        if is_cell_network(PACKAGED / name):
+            network = chosen.get("network", config["network"])
+            out.append(PackagedModel(name, "cells", network, chosen["output"], of["detector"], of["sample"]))
+            continue
         kind = "particle flow" if is_particle_flow(PACKAGED / name) else "clusterer"
         out.append(PackagedModel(name, kind, chosen["head"], chosen["readout"], of["detector"], of["sample"]))
     return out

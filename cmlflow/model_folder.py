@@ -26,6 +26,8 @@ from cmlflow.readouts import READOUTS
 from cmlflow.training import TrainingConfig
 
 FORMAT = 2
+CELLS = "cells"
+"""The kind that ``config.json`` names in networks of cells; clusterers name none."""
 PACKAGED = Path(__file__).parent / "assets" / "models"
 PARTS = ("embedder", "refiner")  # of the weights; their names in the file begin with these
 
@@ -50,9 +52,20 @@ class SavedModel:
     trained_on: dict[str, Any]
 
 
-def packaged_models() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(p.name for p in PACKAGED.iterdir() if (p / "config.json").exists()) if PACKAGED.exists() else []
+def packaged_models(every: bool = False) -> list[str]:
+    """Names of the clusterers that come with the package, with or without particle flow; or of models of every kind."""
+    if not PACKAGED.exists():
+        return []
+    return sorted(p.name for p in PACKAGED.iterdir() if (p / "config.json").exists() and (every or not is_cells(p)))
+
+
+def is_cells(folder: Path) -> bool:
+    """Whether a folder with a ``config.json`` holds a network of cells, see `cmlflow.baselines.learned`."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except ValueError:
+        return False
+    return isinstance(config, dict) and config.get("kind") == CELLS
 
 
 def find_model(name: str | Path) -> Path:
@@ -66,7 +79,7 @@ def find_model(name: str | Path) -> Path:
     for folder in (Path(name), PACKAGED / str(name)):
         if (folder / "config.json").is_file():
             return folder
-    names = ", ".join(packaged_models()) or "none"
+    names = ", ".join(packaged_models(every=True)) or "none"
     raise FileNotFoundError(f"{name}: neither a folder with a config.json nor a packaged model; packaged are: {names}")
 
 
@@ -106,6 +119,8 @@ def read_model(folder: Path) -> SavedModel:
         A file of another format version, one that is not readable, or weights that are not those of the configuration.
     """
     path = folder / "config.json"
+    if is_cells(folder):
+        raise ValueError(f"{folder}: is a network of cells, not a clusterer; load it with cmlflow.load")
     try:
         config = json.loads(path.read_text())
         found = config["format"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.association import Associator, Candidates
+from cmlflow.association.cell_shares import CellShares, require_tracks, shares_of
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.event import Event, as_events
 from cmlflow.model_folder import find_model, replace_files
@@ -68,6 +69,18 @@ class ParticleFlow:
         """
         sample = list(as_events(events))
         return self.associator.predict(sample, self._found(sample))
+
+    def cell_shares(self, events: Sequence[Event] | Iterable[Event]) -> list[CellShares]:
+        """Share of every track, and of all neutral candidates together, in the cells of every event.
+
+        Raises
+        ------
+        ValueError
+            Tracks that are not known (None).
+        """
+        sample = list(as_events(events))
+        require_tracks(sample)
+        return [shares_of(e, c) for e, c in zip(sample, self.predict(sample), strict=True)]
 
     def predict_iter(self, events: Iterable[Event]) -> Iterator[Candidates]:
         """As `predict`, a few events at a time: for files larger than memory."""

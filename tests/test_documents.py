@@ -14,7 +14,7 @@ import pytest
 
 import cmlflow
 from cmlflow.cli.main import build_parser
-from cmlflow.recipes import RECIPES
+from cmlflow.recipes import CELL_RECIPES, RECIPES
 from cmlflow.simulation import PACKAGED, SAMPLES, SLAB_SAMPLES, SPLITS, Jets, ShowerLibrary, slab_detector
 from cmlflow_benchmarks.flow.summary import markdown as flow_tables
 from cmlflow_benchmarks.physics.summary import markdown as physics_tables
@@ -57,7 +57,7 @@ def test_commands_are_understood(page):
             if words[1] == "simulate" and not options.geant4:
                 assert options.sample in SAMPLES | SLAB_SAMPLES
             if words[1] == "train":
-                assert options.source in RECIPES or options.source.endswith((".root", ".parquet"))
+                assert options.source in RECIPES | CELL_RECIPES or options.source.endswith((".root", ".parquet"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

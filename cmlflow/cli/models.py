@@ -46,7 +46,8 @@ def add_commands(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from cmlflow.methods import METHODS
-    from cmlflow.recipes import RECIPES, recipe
+    from cmlflow.recipes import CELL_RECIPES, RECIPES, recipe
+    from cmlflow.recipes.cells import run_cell_recipe
     from cmlflow.recipes.running import run_recipe
     from cmlflow.training import TrainingConfig
     from cmlflow.training.parallel import is_first
@@ -54,10 +55,17 @@ def _train(options: argparse.Namespace) -> None:
     output_folder(options.output)
     names = ("max_epochs", "batch_size", "learning_rate", "dim", "random_state", "device")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if options.source in RECIPES:
+    if options.source in RECIPES or options.source in CELL_RECIPES:
         for name in ("validation", "tuning", "head"):
             if getattr(options, name):
                 raise ValueError(f"--{name} goes with a file of events; the recipe {options.source} has its own")
+    if options.source in CELL_RECIPES:
+        if options.precision is not None:
+            raise ValueError(f"--precision is not for {options.source}, whose network is trained in float32")
+        how = {"verbose": sys.stderr.isatty(), "tensorboard": options.tensorboard}
+        chosen_cells = CELL_RECIPES[options.source]()
+        run_cell_recipe(chosen_cells, options.output, library=options.library, **how, **changes)
+    elif options.source in RECIPES:
         chosen = recipe(options.source)
         if options.precision is not None:
             changes["training"] = replace(
@@ -87,7 +95,9 @@ def _train(options: argparse.Namespace) -> None:
                 model.tune(auxiliary)
                 model.save(options.output)
     else:
-        raise ValueError(f"{options.source}: neither a file nor a recipe; recipes are {', '.join(sorted(RECIPES))}")
+        raise ValueError(
+            f"{options.source}: neither a file nor a recipe; recipes are {', '.join(sorted([*RECIPES, *CELL_RECIPES]))}"
+        )
     if is_first():
         print(f"model written to {options.output}")
 

@@ -26,8 +26,11 @@ def output_folder(path: Path) -> Path:
 
 def predictions(name: str, events: Any, readout: str | None = None, **changes: Any) -> tuple[Any, Any]:
     """Iterators over clusters, or over candidates where the model is one of particle flow; the other is None."""
+    from cmlflow.baselines.learned.folder import is_cell_network
     from cmlflow.particle_flow import ParticleFlow, is_particle_flow
 
+    if is_cell_network(name):
+        raise ValueError(f"{name}: is a network of cells, which finds no clusters; use cmlflow.load(...).cell_shares")
     changes |= {"verbose": False} | ({} if readout is None else {"readout": readout})
     if is_particle_flow(name):
         return None, ParticleFlow.load(name, **changes).predict_iter(events)

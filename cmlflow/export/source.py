@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 import cmlflow
+from cmlflow.baselines.learned.base import CellNetwork
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.embedders import NetworkEmbedder, SlopesEmbedder
 from cmlflow.loading import load
@@ -22,7 +23,7 @@ from cmlflow.prediction import make_readout
 from cmlflow.readouts import Clue, Condensation, Density
 from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
 
-Model: TypeAlias = "MetricClusterer | ParticleFlow | str | Path"
+Model: TypeAlias = "MetricClusterer | ParticleFlow | CellNetwork | str | Path"
 
 READOUTS = (Density, Condensation, Clue)
 UNITS = {"x": "cm", "y": "cm", "z": "cm", "distance": "cm", "momentum": "GeV"}
@@ -109,10 +110,13 @@ def loaded(model: Model) -> MetricClusterer:
     Raises
     ------
     ValueError
-        It has no weights yet.
+        It has no weights yet, or is a network of cells.
     """
     if isinstance(model, str | Path):
         model = load(model)
+    if isinstance(model, CellNetwork):
+        raise ValueError("model is a network of cells, which can't be exported; expected a clusterer or particle flow")
+    assert not isinstance(model, str | Path)
     clusterer = model.clusterer if isinstance(model, ParticleFlow) else model
     if not hasattr(clusterer, "embedder_"):
         raise ValueError("model has no weights yet: call fit, or load one")

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event
 from cmlflow.metrics.association import neutral_shares
-from cmlflow.metrics.candidates import candidate_arrays
 from cmlflow.metrics.matching import numpy_array
 from cmlflow.metrics.reconstruction import paired
 from cmlflow.metrics.residuals import DISTANCES, FIGURES, WIDTHS
@@ -107,7 +106,9 @@ def neutral_scores(event: Event, predicted: Any, *, layer: int = 2, mask: Any = 
 def predicted_neutral(event: Event, predicted: Any) -> Array:
     """The part of each cell that a prediction calls neutral, shape (n_hits,), in [0, 1]; see `neutral_scores`."""
     if hasattr(predicted, "share"):
-        share, _, _, track = candidate_arrays(predicted, event)
+        share, track = numpy_array(predicted.share).astype(np.float64), numpy_array(predicted.track)
+        if share.ndim != 2 or share.shape != (len(track), event.n_hits):
+            raise ValueError(f"share has shape {share.shape}, expected ({len(track)}, {event.n_hits}): track, hits")
         left: Array = np.clip(share[track < 0].sum(axis=0), 0.0, 1.0)
         return left
     p = numpy_array(predicted).astype(np.float64)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-SCHEDULES = ("step", "cosine")
+SCHEDULES = ("step", "cosine", "cyclic", "ramp")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 SELECTIONS = ("loss", "physics", "last")
+CYCLES, CYCLE_PEAK, CYCLE_FLOOR = 3, 0.6, 0.02
+RAMP_FALL, RAMP_LEAST = 0.7, 1e-5
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -22,12 +25,20 @@ class TrainingConfig:
     batch_size : int, default=16
         Events per optimiser step.
     learning_rate : float, default=3e-4
-        Of Adam, at the start.
-    schedule : {"step", "cosine"}, default="step"
+        The largest one.
+    schedule : {"step", "cosine", "cyclic", "ramp"}, default="step"
         ``"step"`` multiplies the learning rate by `step_factor` every `step_epochs` epochs; ``"cosine"`` takes it to
-        zero over `max_epochs`.
+        zero over `max_epochs`; ``"cyclic"`` rises linearly over 5 % of all steps, then falls in three equal cosine
+        cycles to 2 % of their peaks, each peak 0.6 of the one before; ``"ramp"`` rises linearly over `ramp_epochs`
+        epochs, holds for `hold_epochs`, then falls by 0.7 per epoch to 1e-5.
     step_epochs : int, default=25
     step_factor : float, default=0.5
+    ramp_epochs : int, default=2
+    hold_epochs : int, default=5
+    optimizer : {"adam", "adamw", "sgd"}, default="adam"
+    weight_decay : float, default=0
+    momentum : float, default=0.9
+        Of SGD, in Nesterov's form.
     warmup_steps : int, default=0
         Optimiser steps over which the learning rate rises linearly at the start.
     gradient_clip : float, optional
@@ -58,6 +69,11 @@ class TrainingConfig:
     schedule: str = "step"
     step_epochs: int = 25
     step_factor: float = 0.5
+    ramp_epochs: int = 2
+    hold_epochs: int = 5
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.9
     warmup_steps: int = 0
     gradient_clip: float | None = None
     hits_per_batch: int = 30_000
@@ -80,7 +96,16 @@ class TrainingConfig:
                 continue
             if not _is_number(value, Real) or not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value!r}, expected a positive number")
-        for name in ("patience", "balance", "warmup_steps", "seed"):
+        for name in (
+            "patience",
+            "balance",
+            "warmup_steps",
+            "ramp_epochs",
+            "hold_epochs",
+            "weight_decay",
+            "momentum",
+            "seed",
+        ):
             value = getattr(self, name)
             if value is not None and not _is_number(value, Real):
                 raise ValueError(f"{name} is {value!r}, expected a number")
@@ -90,8 +115,13 @@ class TrainingConfig:
             raise ValueError(f"patience is {self.patience}, expected 1 or more epochs, or None")
         if not self.balance >= 0:
             raise ValueError(f"balance is {self.balance}, expected 0 or more")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected 0 or more")
+        for name in ("warmup_steps", "ramp_epochs", "hold_epochs", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is {self.momentum}, expected 0 or more and below 1")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {self.optimizer!r}, expected one of {OPTIMIZERS}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}, expected one of {SCHEDULES}")
         if self.select not in SELECTIONS:
@@ -105,11 +135,29 @@ class TrainingConfig:
         """Learning rate of optimiser step `step`, counted from 0 over all epochs."""
         if self.schedule == "step":
             factor = self.step_factor ** (step // steps_per_epoch // self.step_epochs)
-        else:
+        elif self.schedule == "cosine":
             factor = 0.5 * (1 + math.cos(math.pi * step / (self.max_epochs * steps_per_epoch)))
+        elif self.schedule == "cyclic":
+            factor = _cyclic(step, self.max_epochs * steps_per_epoch)
+        else:
+            epoch = (step + 1) / steps_per_epoch
+            rise = min(1.0, epoch / self.ramp_epochs) if self.ramp_epochs else 1.0
+            since = step // steps_per_epoch - (self.ramp_epochs + self.hold_epochs) + 1
+            factor = max(rise * RAMP_FALL ** max(since, 0), min(1.0, RAMP_LEAST / self.learning_rate))
         if step < self.warmup_steps:
             factor *= (step + 1) / self.warmup_steps
         return self.learning_rate * factor
+
+
+def _cyclic(step: int, total: int) -> float:
+    """Warm-up over 5 % of the steps, then three cosine cycles."""
+    warm = max(1, round(0.05 * total))
+    if step < warm:
+        return (step + 1) / warm
+    place = CYCLES * (step - warm) / max(total - warm, 1)
+    cycle = min(int(place), CYCLES - 1)
+    peak = CYCLE_PEAK**cycle
+    return peak * (CYCLE_FLOOR + (1 - CYCLE_FLOOR) * 0.5 * (1 + math.cos(math.pi * (place - cycle))))
 
 
 def _is_number(value: Any, kind: type) -> bool:

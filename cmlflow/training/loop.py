@@ -24,6 +24,7 @@ from cmlflow.sampling.batches import groups
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.log import Log
+from cmlflow.training.optimizers import build_optimizer
 from cmlflow.training.parallel import Workers
 from cmlflow.training.signs import signs
 from cmlflow.training.tasks import ClusteringTask, Task
@@ -161,7 +162,7 @@ class _Run:
     ) -> None:
         self.network, self.task, self.items, self.validation = network, task, items, validation
         self.config, self.score, self.device = config, score, device
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        self.optimizer = build_optimizer(network.parameters(), config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.workers = Workers(device)
         self.steps_per_epoch = -(-len(items) // config.batch_size)
@@ -249,7 +250,8 @@ class _Run:
         own = self.state()
         for name in ("loss", "sample", "architecture"):  # not in older checkpoints
             state.setdefault(name, own[name])
-        state["config"] = {"balance": 0.0, "select": "loss"} | state.get("config", {})
+        usual = ("balance", "select", "ramp_epochs", "hold_epochs", "optimizer", "weight_decay", "momentum")
+        state["config"] = {name: getattr(TrainingConfig(), name) for name in usual} | state.get("config", {})
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
         names = ("loss", "events", "sample")

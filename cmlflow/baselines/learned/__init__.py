@@ -1,0 +1,23 @@
+"""Networks that say of every cell whose its energy is: those of the sources beside metric learning.
+
+Each is a `CellRegressor`: ``predict(events)`` gives the `CellShares` of every event.
+"""
+
+from cmlflow.association.cell_shares import CellShares
+from cmlflow.baselines.learned.base import CellNetwork, CellRegressor
+from cmlflow.baselines.learned.inference import Inference
+from cmlflow.baselines.learned.losses import CellLoss
+from cmlflow.baselines.learned.neutral import NeutralConfig, NeutralRegressor
+from cmlflow.baselines.learned.pointnet import PointNetConfig, PointNetRegressor
+
+__all__ = [
+    "CellLoss",
+    "CellNetwork",
+    "CellRegressor",
+    "CellShares",
+    "Inference",
+    "NeutralConfig",
+    "NeutralRegressor",
+    "PointNetConfig",
+    "PointNetRegressor",
+]
