@@ -82,7 +82,7 @@ def common(
     """
     own = np.nan_to_num(parts[:, 0])
     seen = ~np.isnan(parts[:, 0])
-    covered: NDArray[np.bool_] = seen.any(axis=0)
+    covered = np.asarray(seen.any(axis=0))
     if not len(own):
         return cell_shares(own, np.ones(event.n_hits))
     total = own.sum(axis=0)
