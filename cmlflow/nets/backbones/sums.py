@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cmlflow.nets.backbones import operators
+from cmlflow.nets.backbones.operators import event_sums_of
+
 
 class EventSums(nn.Module):
     """log(1 + sum of w_j phi(h_j) over the points j of an event), for hits and for tracks apart, at every point.
@@ -29,7 +32,7 @@ class EventSums(nn.Module):
         self.phi = nn.Linear(in_features, 2 * width)
         self.out_features = 2 * width
 
-    def forward(self, h: Tensor, weight: Tensor, is_track: Tensor, bounds: list[int]) -> Tensor:
+    def forward(self, h: Tensor, weight: Tensor, is_track: Tensor, bounds: list[int] | Tensor) -> Tensor:
         """Sums of every point's event.
 
         Parameters
@@ -38,7 +41,7 @@ class EventSums(nn.Module):
         weight : Tensor of shape (N,)
             Energy of a hit, momentum of a track.
         is_track : Tensor of shape (N,), bool
-        bounds : list of int
+        bounds : list of int or Tensor of shape (B + 1,), int64
             Limits of the events.
 
         Returns
@@ -47,7 +50,6 @@ class EventSums(nn.Module):
         """
         of_hits, of_tracks = functional.softplus(self.phi(h)).chunk(2, 1)
         both = torch.cat([of_hits * ~is_track[:, None], of_tracks * is_track[:, None]], 1) * weight[:, None]
-        sizes = torch.tensor(bounds, device=h.device).diff()
-        event = torch.repeat_interleave(torch.arange(len(sizes), device=h.device), sizes)
-        sums = both.new_zeros(len(sizes), both.shape[1]).index_add(0, event, both)
-        return torch.log1p(sums)[event]
+        if isinstance(bounds, Tensor):
+            return torch.log1p(operators.event_sums(both, bounds))
+        return torch.log1p(event_sums_of(both, bounds))

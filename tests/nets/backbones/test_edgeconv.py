@@ -79,7 +79,7 @@ def test_more_hits_than_a_tile(monkeypatch):
     layer, x = layer_and_points()
     x.requires_grad_()
     whole = layer(x, [0, 60])
-    monkeypatch.setattr("cmlflow.nets.backbones.edgeconv.TILE_ROWS", 7)
+    monkeypatch.setattr("cmlflow.nets.backbones.max_edge.TILE_ROWS", 7)
     tiled = layer(x, [0, 60])
     torch.testing.assert_close(tiled, whole, rtol=1e-13, atol=1e-13)
     for a, b in zip(gradients(tiled, layer, x), gradients(whole, layer, x), strict=True):
@@ -174,7 +174,7 @@ def test_kernels_and_torch_give_the_same(monkeypatch):
     layer, x = layer_and_points(n=400, n_in=64, n_out=64, k=24, dtype=torch.float32)
     x.requires_grad_()
     compiled = layer(x, [0, 150, 400])
-    monkeypatch.setattr("cmlflow.nets.backbones.edgeconv._has_kernels", lambda u, k: False)
+    monkeypatch.setattr("cmlflow.nets.backbones.max_edge._has_kernels", lambda u, k: False)
     plain = layer(x, [0, 150, 400])
     torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=2e-6)
     plain_gradients = gradients(plain, layer, x)
