@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,8 @@ class BlockEvents(Sequence[Event], ABC):
     """Events of one file, read in blocks of consecutive events of which the last used ones are kept.
 
     Opening reads no event. Iterating streams: no more than `cache` blocks are held. Each `Event` owns its arrays, so
-    that keeping one does not keep its block. The object can be pickled and survives a fork; the file
-    is opened again where needed.
+    that keeping one does not keep its block. The object can be pickled and survives a fork: the file is opened again
+    where needed. Several threads may use it, of which one reads at a time.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class BlockEvents(Sequence[Event], ABC):
         self.cache = cache
         self._blocks: OrderedDict[int, Any] = OrderedDict()
         self._opened: tuple[int, Any] | None = None
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
         self._edges: IntArray = np.zeros(1, np.int64)
 
     @abstractmethod
@@ -78,7 +81,12 @@ class BlockEvents(Sequence[Event], ABC):
             return EventStore(self)[item]
         if not -len(self) <= item < len(self):
             raise IndexError(f"event {item} asked for, but {self.path} has {len(self)}")
-        entry = item % len(self)
+        if self._owner != os.getpid():  # a thread of the process this one was forked from may hold the lock
+            self._lock, self._owner = threading.RLock(), os.getpid()
+        with self._lock:
+            return self._read_event(item % len(self))
+
+    def _read_event(self, entry: int) -> Event:
         block = int(np.searchsorted(self._edges, entry, side="right")) - 1
         try:
             return self._event(self._arrays(block), entry - int(self._edges[block]), entry)
@@ -92,7 +100,7 @@ class BlockEvents(Sequence[Event], ABC):
             yield self[entry]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None, "_blocks": OrderedDict()}
+        return {**self.__dict__, "_opened": None, "_blocks": OrderedDict(), "_lock": None, "_owner": -1}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self)} events in {self.path.name}>"

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cmlflow.event import Deposits, Event, IntArray, Particles, Tracks
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.candidates import CANDIDATES, SHARES, StoredCandidates, stored_candidates
+from cmlflow.io.checksums import SealedFile
 from cmlflow.io.files import FormatError, PathLike, existing, one_line, stored_labels
 from cmlflow.io.parquet_columns import (
     CLUSTER,
@@ -28,6 +28,9 @@ from cmlflow.io.parquet_columns import (
     feature_columns,
     lists,
 )
+from cmlflow.io.parquet_writer import write_parquet
+
+__all__ = ["ParquetEvents", "read_parquet_candidates", "read_parquet_labels", "write_parquet"]
 
 
 class ParquetEvents(BlockEvents):
@@ -178,7 +181,7 @@ def _tracks(arrays: list[NDArray[Any]], crossing: list[NDArray[Any]] | None) -> 
 
 def _open(path: Any) -> Any:
     try:
-        return pq.ParquetFile(path)
+        return SealedFile(path)
     except (PermissionError, FileNotFoundError):
         raise
     except (pa.ArrowException, OSError, ValueError) as err:

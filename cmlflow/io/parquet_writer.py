@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, IntArray
 from cmlflow.event.arrays import INT32, whole
 from cmlflow.io.candidates import candidate_columns, share_labels
+from cmlflow.io.checksums import seal, sealed_writer
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.parquet_columns import (
     CLUSTER,
@@ -73,17 +73,19 @@ def write_parquet(
         shares, found = tee(candidates)
         labels = (share_labels(c) for c in shares)
     absent = ({} if labels is not None else CLUSTER) | ({} if found is not None else FOUND)
-    with atomically(path) as temporary, open(temporary, "wb") as sink:
+    with atomically(path) as temporary, open(temporary, "wb+") as sink:
         writer: Any = None
+        groups = 0
         rows: list[dict[str, Any]] = []
         hits = 0
 
         def flush() -> None:
-            nonlocal writer, rows, hits
+            nonlocal writer, rows, hits, groups
             if writer is None:  # the first events tell the features
-                writer = pq.ParquetWriter(sink, _schema(rows, absent), compression="zstd")
+                writer = sealed_writer(sink, _schema(rows, absent))
             if rows:
                 writer.write_table(_table(rows, writer.schema))
+                groups += 1
             rows, hits = [], 0
 
         try:
@@ -96,7 +98,7 @@ def write_parquet(
                     flush()
             if rows or writer is None:
                 flush()
-            writer.close()
+            seal(writer, sink, groups)
         finally:
             if writer is not None:
                 writer.is_open = False  # a writer that failed must not try again when it is collected

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cmlflow.event import IntArray
 from cmlflow.io.files import FormatError, one_line
+from cmlflow.io.plain_source import PlainSource
 
 T = TypeVar("T")
 TYPICAL_EVENT = 250_000  # bytes, where the file does not say how much it holds: 4,000 hits of eight columns
@@ -60,7 +61,7 @@ def open_root(path: Path) -> Any:
     with open(path, "rb") as file:
         if file.read(4) != b"root":
             raise FormatError(f"{path} is no ROOT file")
-    file_handle = guarded(path, "its directory", lambda: uproot.open(path, handler=uproot.MemmapSource))
+    file_handle = guarded(path, "its directory", lambda: uproot.open(path, handler=PlainSource))
     end = int(file_handle.file.fEND)
     if path.stat().st_size < end:
         raise FormatError(f"{path} is cut short: it has {path.stat().st_size} bytes of {end}")

@@ -70,7 +70,7 @@ class ParquetSource:
         _chosen(path, tree, [""], "table")
         self._path = path
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError, ValueError) as err:
             raise FormatError(f"{path} is no Parquet file, or is cut short: {one_line(err)}") from err
         self.columns = dict(_arrow_columns(self._file.schema_arrow))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -42,7 +43,8 @@ def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
         Where something else than a `FocusSample` is found.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from cmlflow.io.checksums import seal, sealed_writer
 
     lists = [pa.field(f"point_{n}", pa.list_(pa.from_numpy_dtype(np.dtype(k)))) for n, k in _POINTS.items()]
     numbers = [pa.field(name, pa.int64()) for name in ("event", "track")]
@@ -57,8 +59,9 @@ def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
             columns.append(pa.ListArray.from_arrays(offsets, pa.array(flat)))
         return pa.Table.from_arrays(columns, names=schema.names).cast(schema)
 
-    with atomically(path) as temporary, open(temporary, "wb") as sink:
-        writer = pq.ParquetWriter(sink, schema, compression="zstd")
+    with atomically(path) as temporary, open(temporary, "wb+") as sink:
+        writer = sealed_writer(sink, schema)
+        groups = 0
         try:
             kept: list[FocusSample] = []
             for i, sample in enumerate(samples):
@@ -67,10 +70,12 @@ def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
                 kept.append(sample)
                 if len(kept) >= SAMPLES_PER_GROUP:
                     writer.write_table(table(kept))
+                    groups += 1
                     kept = []
             if kept:
                 writer.write_table(table(kept))
-            writer.close()
+                groups += 1
+            seal(writer, sink, groups)
         finally:
             writer.is_open = False  # a writer that failed must not try again when it is collected
 
@@ -97,15 +102,19 @@ class FocusFile(Sequence[FocusSample]):
 
     def __init__(self, path: PathLike) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
+
+        from cmlflow.io.checksums import SealedFile
 
         self.path = existing(path)
+        self._lock = threading.Lock()
         try:
-            self._file = pq.ParquetFile(self.path)
+            self._file = SealedFile(self.path)
             metadata = self._file.schema_arrow.metadata or {}
             if metadata.get(SCHEMA_KEY) != SCHEMA_VERSION:
                 raise FormatError(f"{self.path} holds no focus samples of schema {SCHEMA_VERSION.decode()}")
-            self.event = self._file.read(columns=["event"]).column("event").to_numpy()
+            groups = range(self._file.metadata.num_row_groups)
+            events = [self._file.read_row_group(g, ["event"]).column("event").to_numpy() for g in groups]
+            self.event = np.concatenate([np.zeros(0, np.int64), *events])
         except (pa.ArrowException, OSError) as err:
             raise FormatError(f"{self.path} is no Parquet file, or is damaged: {one_line(err)}") from err
         footer = self._file.metadata
@@ -127,7 +136,8 @@ class FocusFile(Sequence[FocusSample]):
             raise IndexError(f"sample {item} asked for, but {self.path} has {len(self)}")
         i = item % len(self)
         group = int(np.searchsorted(self._edges, i, side="right")) - 1
-        columns = self._columns(group)
+        with self._lock:
+            columns = self._columns(group)
         i -= int(self._edges[group])
         a, b = columns["offsets"][i : i + 2]
         p = {name: columns[name][a:b].copy() for name in _POINTS}
@@ -154,7 +164,11 @@ class FocusFile(Sequence[FocusSample]):
 
     def _columns(self, group: int) -> dict[str, Any]:
         if self._group is None or self._group[0] != group:
-            table = self._file.read_row_group(group)
+            names = ["event", "track", *(f"point_{name}" for name in _POINTS)]
+            try:
+                table = self._file.read_row_group(group, names)
+            except OSError as err:
+                raise FormatError(f"{self.path}: row group {group} is damaged: {one_line(err)}") from err
             columns = {name: table.column(name).to_numpy() for name in ("event", "track")}
             for name in _POINTS:
                 lists = table.column(f"point_{name}").combine_chunks()
