@@ -140,5 +140,5 @@ def event_checksum(note: str, columns: Mapping[str, NDArray[Any]]) -> int:
     for name in sorted(columns):
         values = np.asarray(columns[name])
         wide = np.ascontiguousarray(values, "<f8" if values.dtype.kind == "f" else "<i8")
-        total = zlib.crc32(wide.reshape(-1).view(np.uint8), zlib.crc32(f"{name}:{wide.size}".encode(), total))
+        total = zlib.crc32(wide.tobytes(), zlib.crc32(f"{name}:{wide.size}".encode(), total))
     return total

@@ -12,7 +12,7 @@ from uproot.source.chunk import Chunk, Source
 from uproot.source.futures import TrivialFuture
 
 
-class PlainSource(Source):
+class PlainSource(Source):  # type: ignore[misc]
     """What uproot reads from: `os.pread` of one open file, which needs no threads and no lock."""
 
     def __init__(self, file_path: str, **options: Any) -> None:
