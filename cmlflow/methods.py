@@ -114,7 +114,8 @@ def build_embedder(head: str | Embedder, parameters: Mapping[str, Any], **always
     if not isinstance(head, str):
         return copy.deepcopy(head)
     if row.head is not None:
-        given = {"head": row.head, "loss": row.loss() if row.loss else None, "on_sphere": row.on_sphere} | given
+        loss = row.loss() if row.loss else None
+        given = {"head": row.head, "loss": loss, "dim": row.dim, "on_sphere": row.on_sphere} | given
         given["dropout"] = row.dropout
     return cast(Embedder, row.embedder(**given, **always))
 

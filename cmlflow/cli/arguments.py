@@ -45,8 +45,7 @@ def reads_events(parser: argparse.ArgumentParser) -> None:
 
 def reads_tables(parser: argparse.ArgumentParser) -> None:
     """Add how files of events are read, see `cmlflow.cli.running.events_of`."""
-    formats = ("parquet", "hgcaltb", "mltree", "edm4hep", "table")
-    parser.add_argument("--format", choices=formats, help="where the file does not tell")
+    parser.add_argument("--format", help="parquet, hgcaltb, mltree, edm4hep or table, where the file does not tell")
     parser.add_argument(
         "--columns", metavar="FILE.toml", help="what the columns of a table of one's own mean: see cmlflow inspect"
     )

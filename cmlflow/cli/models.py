@@ -20,11 +20,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--validation", help="file of events that chooses the epoch")
     p.add_argument("--tuning", help="file of events for the thresholds of the readout")
     reads_tables(p)
-    p.add_argument(
-        "--head",
-        choices=("supcon", "margin", "prototype", "oc", "axes"),
-        help="what is trained, for a file of events (supcon)",
-    )
+    p.add_argument("--head", help="supcon, margin, prototype, oc, axes: what is trained on a file of events (supcon)")
     p.add_argument("--library", type=Path, help="showers for the recipe's samples, in place of the packaged ones")
     p.add_argument("--epochs", dest="max_epochs", type=count)
     p.add_argument("--batch-size", type=count, help="events per step")
@@ -45,7 +41,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from cmlflow.methods import METHODS
+    from cmlflow.methods import method
     from cmlflow.recipes import CELL_RECIPES, RECIPES, recipe
     from cmlflow.recipes.cells import run_cell_recipe
     from cmlflow.recipes.running import run_recipe
@@ -81,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
         from cmlflow.clusterer import MetricClusterer
 
         head = options.head or "supcon"
-        readout = METHODS[head].readouts[0]
+        readout = method(head).readouts[0]
         if options.precision is not None:
             changes["training"] = TrainingConfig(precision=options.precision)
         model = MetricClusterer(head=head, readout=readout, verbose=sys.stderr.isatty(), **changes)

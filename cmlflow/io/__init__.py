@@ -43,6 +43,8 @@ class Format:
     holds : frozenset of str
         Of ``"deposits"`` (shares of several particles in a hit), ``"particles"``, ``"tracks"``, ``"features"``,
         ``"labels"`` and ``"candidates"``, what a file of this kind has room for.
+    suffixes : tuple of str
+        Endings of names that tell this format. ROOT files are told by their trees.
     """
 
     reader: str
@@ -50,6 +52,7 @@ class Format:
     writer: str | None = None
     labels: str | None = None
     candidates: str | None = None
+    suffixes: tuple[str, ...] = ()
 
 
 _TRUTH = frozenset({"deposits", "particles"})
@@ -61,6 +64,7 @@ FORMATS: dict[str, Format] = {
         writer="cmlflow.io.parquet_writer:write_parquet",
         labels="cmlflow.io.parquet:read_parquet_labels",
         candidates="cmlflow.io.parquet:read_parquet_candidates",
+        suffixes=(".parquet", ".pq"),
     ),
     "hgcaltb": Format(
         "cmlflow.io.hgcaltb:HgcaltbEvents",
@@ -77,7 +81,6 @@ FORMATS: dict[str, Format] = {
     "edm4hep": Format("cmlflow.io.edm4hep:Edm4hepEvents", _TRUTH | {"features"}),
     "table": Format("cmlflow.io.tables:TableEvents", _TRUTH | {"tracks", "features"}),
 }
-_SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".root": "root"}
 _BEGINNINGS = {b"PAR1": "parquet", b"root": "root"}
 
 
@@ -178,7 +181,7 @@ def write(
     TypeError
         Where something is not an `Event`.
     """
-    told = _SUFFIXES.get(Path(path).suffix.lower())
+    told = _by_suffix(Path(path))
     name = format or ("hgcaltb" if told == "root" else told)
     if name is None:
         raise FormatError(f"{path}: the name tells no format; give format= one of {', '.join(_writable())}")
@@ -299,12 +302,19 @@ def _format(name: str) -> Format:
     return FORMATS[name]
 
 
+def _by_suffix(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if suffix == ".root":
+        return "root"
+    return next((name for name, kind in FORMATS.items() if suffix in kind.suffixes), None)
+
+
 def _told_from(file: Path) -> str:
     with open(file, "rb") as stream:
         beginning = stream.read(4)
-    kind = _SUFFIXES.get(file.suffix.lower()) or _BEGINNINGS.get(beginning)
-    if kind == "parquet":
-        return "parquet"
+    kind = _by_suffix(file) or _BEGINNINGS.get(beginning)
+    if kind in FORMATS:
+        return kind
     if kind is None:
         raise FormatError(
             f"{file}: neither its name nor its content tells a format: {', '.join(FORMATS)}; a table of your own "

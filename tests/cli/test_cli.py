@@ -217,6 +217,8 @@ def bad_inputs(folder, sample, model):
         "validation of a recipe": (
             ["train", "smoke-supcon", "-o", folder / "run", "--validation", sample], "--validation",
         ),
+        "no such head": (["train", sample, "-o", folder / "run", "--head", "triplet"], "expected one of ['axes'"),
+        "no such format": (["evaluate", sample, "--format", "lcio"], "expected one of parquet, hgcaltb"),
         "no such model to tune": (["tune", "nothing", sample, "-o", folder / "run"], "nothing"),
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,20 @@ from cmlflow_benchmarks.flow.plan import (
 )
 
 Array = NDArray[np.float64]
+
+
+Baseline = Callable[[Event, Mapping[str, Any]], Array]
+BASELINES: dict[str, Baseline] = {
+    ALWAYS_1: lambda event, chosen: always(event, 1),
+    ALWAYS_0: lambda event, chosen: always(event, 0),
+    RANDOM: lambda event, chosen: balanced_random(event, chosen["rate"]),
+    NEAREST: lambda event, chosen: nearest_track(event),
+    WITHIN: lambda event, chosen: nearest_track(event, radius=chosen["radius"]),
+    PARAMETRIC: lambda event, chosen: parametric(event),
+}
+"""Systems without learning: from an event and what was chosen on validation events to each track's part of the hits."""
+OF_GUNS = (ALWAYS_0, PARAMETRIC)
+"""Those that say something about events of one track, whose neutral energy is measured."""
 
 
 @dataclass
@@ -96,16 +110,11 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
         out.chosen["scale"] = source
         tuning = list(simulate(f"{JETS}-tuning", size.n_tuning, seed=TUNING_SEED))
         out.candidates[TRUTH] = [calibrated_truth(e, scale, vertex) for e in events]
-    if sample not in GUNS:
-        out.shares[ALWAYS_1] = [always(e, 1) for e in events]
-    out.shares[ALWAYS_0] = [always(e, 0) for e in events]
-    if sample not in GUNS:
-        out.shares[RANDOM] = [balanced_random(e, rate) for e in events]
-        out.shares[NEAREST] = [nearest_track(e) for e in events]
-        out.shares[WITHIN] = [nearest_track(e, radius=radius) for e in events]
+    for name, baseline in BASELINES.items():
+        if sample not in GUNS or name in OF_GUNS:
+            out.shares[name] = [baseline(e, out.chosen) for e in events]
     if sample == JETS:
         found = [parametric_candidates(e) for e in events]
-        out.shares[PARAMETRIC] = [f.share[f.track >= 0] for f in found]
         own = scale_of(tuning, [with_remnants(e, nearest_track(e, radius=radius)) for e in tuning], scale, vertex)
         out.candidates[WITHIN] = [
             with_momenta(e, *with_remnants(e, s), own, vertex) for e, s in zip(events, out.shares[WITHIN], strict=True)
@@ -114,8 +123,6 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
         out.candidates[PARAMETRIC] = [
             with_momenta(e, f.share, f.track, own, vertex) for e, f in zip(events, found, strict=True)
         ]
-    else:
-        out.shares[PARAMETRIC] = [parametric(e) for e in events]
     for name, flow in models.items():
         embedded = list(flow.clusterer.iter(events))
         for end, mode in (("", "soft"), (HARD, "hard")):

@@ -21,7 +21,19 @@ from cmlflow.metrics import (
 )
 from cmlflow.metrics.neutral import predicted_neutral
 from cmlflow.plots.reliability import reliability
-from cmlflow_benchmarks.flow.plan import ALWAYS_0, GUNS, HARD, JETS, PARAMETRIC, TRUTH, WITHIN, Size, is_model, pairs_of
+from cmlflow_benchmarks.flow.plan import (
+    ALWAYS_1,
+    GUNS,
+    HARD,
+    JETS,
+    NEAREST,
+    PARAMETRIC,
+    RANDOM,
+    TRUTH,
+    WITHIN,
+    Size,
+    pairs_of,
+)
 from cmlflow_benchmarks.flow.systems import Systems, hit_counts
 
 Array = NDArray[np.float64]
@@ -139,8 +151,7 @@ def _pairs(sample: str, events: Sequence[Event], systems: Systems, size: Size) -
 
 def _of_neutrals(names: Sequence[str]) -> list[str]:
     """Systems that leave neutral energy, and are not the truth."""
-    plain = (ALWAYS_0, WITHIN, PARAMETRIC)
-    return [n for n in names if n in plain or is_model(n)]
+    return [n for n in names if n not in (TRUTH, ALWAYS_1, RANDOM, NEAREST)]
 
 
 def finite(value: Any) -> Any:
