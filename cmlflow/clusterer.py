@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 
 from cmlflow.embedders import Embedder
 from cmlflow.event import Event, as_events
-from cmlflow.methods import build_embedder, build_refiner
+from cmlflow.methods import METHODS, build_embedder, build_refiner
 from cmlflow.model_folder import SavedModel, as_saved, find_model, from_saved, read_model, write_model
 from cmlflow.nets.network import NetworkConfig
 from cmlflow.prediction import (
@@ -24,6 +24,7 @@ from cmlflow.prediction import (
 from cmlflow.prediction.mixin import PredictMixin
 from cmlflow.readouts import build_readout
 from cmlflow.refiners import Refiner
+from cmlflow.sampling import Inputs
 from cmlflow.training import TrainingConfig
 
 
@@ -46,6 +47,10 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         Number of refinement passes that reassign hits between clusters, by what is fitted after the embedder: a shower
         profile, or with ``head="axes"`` stages that share hits among showers. Or the refiner itself, for example
         ``Stages(3, min_share=0.4)``. Thresholds are tuned without it. Not with `tracks`.
+    features : sequence of str, optional
+        What a network sees of each hit: of ``"position"``, ``"energy"``, ``"layer"`` and the names of the events'
+        features. By default these three, and all features that the first training event has. Features are scaled by
+        the training sample and saved with the model; events without one of them are refused.
     dim : int, optional
         Dimension of the embedding of networks; 16 by default.
     max_epochs, batch_size, learning_rate : optional
@@ -72,8 +77,9 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         Record of the last `fit`.
     thresholds_ : dict of str to dict
         Tuned parameters of each readout.
-    trained_on_ : dict of str to str or None
-        ``sample``, the name of a simulated one, and ``detector`` of the training events; saved with the model.
+    trained_on_ : dict
+        ``sample``, the name of a simulated one; ``detector`` of the training events; and ``features`` with their
+        numbers of columns, where others than position, energy and layer are seen. Saved with the model.
 
     Examples
     --------
@@ -90,6 +96,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         *,
         loss: Any = None,
         refine: int | Refiner = 0,
+        features: Sequence[str] | None = None,
         dim: int | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
@@ -105,6 +112,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         self.readout = readout
         self.loss = loss
         self.refine = refine
+        self.features = features
         self.dim = dim
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -147,11 +155,12 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         ValueError
             No event with a labelled hit; unknown names in the parameters, or parameters that the head does not use.
         """
-        embedder, refiner = self._build_embedder(), copy.deepcopy(build_refiner(self.refine, self.head))
+        sample = as_events(events)
+        inputs = Inputs.of(self.features, sample) if self.features is not None or self._sees_features() else None
+        embedder, refiner = self._build_embedder(inputs), copy.deepcopy(build_refiner(self.refine, self.head))
         build_readout(self.readout)  # fail on an unknown readout before training
         if refiner is not None and embedder.takes_tracks:
             raise ValueError(f"refine is {self.refine}, expected 0 with tracks=True: such models reassign no hits")
-        sample = as_events(events)
         held_out = None if validation is None else as_events(validation)
         history = embedder.fit(
             sample,
@@ -171,6 +180,8 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
             "sample": getattr(getattr(sample, "sample", None), "name", None),
             "detector": sample[0].detector if len(sample) else None,
         }
+        if inputs is not None and inputs != Inputs():
+            self.trained_on_["features"] = {name: dict(inputs.widths).get(name) for name in inputs.names}
         return self
 
     def fit_predict(self, events: Sequence[Event], y: None = None) -> list[np.ndarray]:
@@ -193,7 +204,8 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
             "embedder": self.embedder_.state(),
             "refiner": {} if self.refiner_ is None else self.refiner_.state(),
         }
-        parameters, thresholds = as_saved(self.get_params(deep=False), self.thresholds_)
+        given = self.get_params(deep=False) | {"features": list(self.trained_on_.get("features", ())) or None}
+        parameters, thresholds = as_saved(given, self.thresholds_)
         trained_on = self.trained_on_ | ({} if self.loss is None else {"loss": repr(self.loss)})
         write_model(folder, SavedModel(parameters, thresholds, weights, trained_on))
 
@@ -217,7 +229,9 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         folder = find_model(name)
         saved = read_model(folder)
         model: MetricClusterer = cls(**from_saved(saved.parameters, folder)).set_params(**changes)
-        embedder, refiner = model._build_embedder(), None
+        seen: dict[str, int | None] = saved.trained_on.get("features", {})
+        inputs = Inputs(tuple(seen), tuple((n, w) for n, w in seen.items() if w is not None)) if seen else None
+        embedder, refiner = model._build_embedder(inputs), None
         try:
             embedder.load_state(saved.weights["embedder"])
             if saved.weights["refiner"]:
@@ -238,9 +252,16 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         self._check_fitted()
         return self.embedder_.network  # type: ignore[attr-defined]
 
-    def _build_embedder(self) -> Embedder:
+    def _sees_features(self) -> bool:
+        """Whether the head is one that sees features of the events' own."""
+        return isinstance(self.head, str) and self.head in METHODS and METHODS[self.head].head is not None
+
+    def _build_embedder(self, inputs: Inputs | None = None) -> Embedder:
+        if self.features is not None and not self._sees_features():
+            raise ValueError(f"features is {self.features!r}, but head={self.head!r} does not use them: leave it out")
         names = ("loss", "dim", "max_epochs", "batch_size", "learning_rate", "network", "training", "tracks")
         parameters = {name: getattr(self, name) for name in names}
+        parameters["inputs"] = None if inputs == Inputs() else inputs
         return build_embedder(self.head, parameters, random_state=self.random_state, device=self.device)
 
     def _refiner(self) -> Refiner | None:

@@ -153,6 +153,7 @@ def build_network(
     scaling: str = "raw",
     dropout: float | None = None,
     tracks: bool = False,
+    in_features: int | None = None,
 ) -> Network:
     """The paper's network: 48,560 parameters with the embedding head of 16 dimensions, 48,593 with the OC head.
 
@@ -170,11 +171,13 @@ def build_network(
         0.01 by default, and 0 for ``"oc"``: see the notes.
     tracks : bool, default=False
         Points are hits and tracks, see `edge_network`.
+    in_features : int, optional
+        Columns of the points, with features of the events' own after the 5, or 8 with tracks.
 
     Returns
     -------
     Network
-        ``net(x, ptr=None)`` with x of shape (N, 5), x, y, z [cm], energy, layer, or (N, 8).
+        ``net(x, ptr=None)`` with x of shape (N, 5), x, y, z [cm], energy, layer, or (N, 8), or (N, in_features).
 
     Raises
     ------
@@ -194,4 +197,5 @@ def build_network(
     heads: dict[str, type[nn.Module]] = {name: row.head for name, row in METHODS.items() if row.head is not None}
     if head not in heads:
         raise ValueError(f"head is {head!r}, expected one of {sorted(heads)}")
-    return edge_network(heads[head], dim, NetworkConfig(k, scaling, dropout), tracks, METHODS[head].dropout)
+    config = NetworkConfig(k, scaling, dropout)
+    return edge_network(heads[head], dim, config, tracks, METHODS[head].dropout, in_features)

@@ -182,6 +182,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "head": (str,),
     "readout": (str,),
     "refine": (int, dict),
+    "features": (list, type(None)),
     "dim": (int, type(None)),
     "max_epochs": (int, type(None)),
     "batch_size": (int, type(None)),

@@ -19,7 +19,7 @@ from cmlflow.nets.device import usable_device
 from cmlflow.nets.network import NetworkConfig, edge_network, fit_scaling
 from cmlflow.prediction import Embedding
 from cmlflow.prediction.embedding import unit_vectors
-from cmlflow.sampling import Points, collate_points, event_points
+from cmlflow.sampling import Inputs, Points, collate_points, event_points
 from cmlflow.sampling.batches import groups
 from cmlflow.training import ClusteringTask, History, TrainingConfig, train
 
@@ -45,6 +45,8 @@ class NetworkEmbedder:
     max_epochs, batch_size, learning_rate : optional
         In place of those of `training`.
     tracks : bool, default=False
+    inputs : Inputs, optional
+        What the network sees of each hit: position, energy and layer by default.
     random_state : int, default=0
         Seed of initial weights, event order and dropout. Heads start from the same backbone.
     device : str, default="cpu"
@@ -64,6 +66,7 @@ class NetworkEmbedder:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         tracks: bool = False,
+        inputs: Inputs | None = None,
         random_state: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -71,9 +74,11 @@ class NetworkEmbedder:
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self.config = replace(TrainingConfig() if training is None else training, seed=random_state, **changes)
         self.loss, self.on_sphere, self.takes_tracks, self.device = loss, on_sphere, tracks, device
+        self.inputs = Inputs() if inputs is None else inputs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_state)
-            self.network = edge_network(head, dim, network, tracks, dropout)
+            n, hidden = len(self.inputs.columns(tracks)), self.inputs.hidden
+            self.network = edge_network(head, dim, network, tracks, dropout, n, hidden)
 
     def fit(
         self,
@@ -89,10 +94,10 @@ class NetworkEmbedder:
         physics = self.config.select == "physics"
         if physics and not validation:
             raise ValueError("select='physics' needs a validation sample")
-        fit_scaling(self.network, events, self.takes_tracks)
+        fit_scaling(self.network, events, self.takes_tracks, self.inputs)
         return train(
             self.network,
-            ClusteringTask(self.loss, self.takes_tracks, self.config.balance),
+            ClusteringTask(self.loss, self.takes_tracks, self.config.balance, self.inputs),
             events,
             validation,
             self.config,
@@ -105,7 +110,7 @@ class NetworkEmbedder:
 
     def embed(self, events: Iterable[Event]) -> Iterator[Embedding]:
         """See `Embedder.embed`; small events go through the network together."""
-        return self.embed_points(event_points(event, self.takes_tracks) for event in events)
+        return self.embed_points(event_points(event, self.takes_tracks, inputs=self.inputs) for event in events)
 
     def embed_points(self, points: Iterable[Points]) -> Iterator[Embedding]:
         """As `embed`, of points already made from events."""

@@ -14,7 +14,8 @@ from cmlflow.export.readouts import hits_first, labels
 from cmlflow.export.search import inverse, put, sorted_rows
 from cmlflow.export.source import Source
 from cmlflow.export.values import FLOAT, INT, Value
-from cmlflow.sampling.points import FEATURES, TRACK
+from cmlflow.sampling.inputs import FEATURES
+from cmlflow.sampling.points import TRACK
 
 LAYER = FEATURES.index("layer")
 ABOUT = """Clusters of detector hits. Inputs: points (n_points, F) float32, the columns and units of which are in the

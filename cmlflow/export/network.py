@@ -16,7 +16,8 @@ from cmlflow.nets.backbones.sums import EventSums
 from cmlflow.nets.heads import CondensationHead, EmbeddingHead, OffsetHead
 from cmlflow.nets.heads.offset import SLOPE_UNIT
 from cmlflow.nets.network import Network
-from cmlflow.sampling.points import TRACK, TRACK_FEATURES
+from cmlflow.sampling.inputs import TRACK_FEATURES
+from cmlflow.sampling.points import TRACK
 
 ENERGY, KIND, DISTANCE, MOMENTUM = (TRACK_FEATURES.index(n) for n in ("energy", "kind", "distance", "momentum"))
 

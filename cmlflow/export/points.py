@@ -16,7 +16,8 @@ from cmlflow.graphs.neighbours import event_bounds
 from cmlflow.prediction import make_readout
 from cmlflow.prediction.readout import shared_numbers
 from cmlflow.sampling import Points
-from cmlflow.sampling.points import FEATURES, TRACK, TRACK_FEATURES
+from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
+from cmlflow.sampling.points import TRACK
 
 ENERGY, LAYER, KIND = (TRACK_FEATURES.index(name) for name in ("energy", "layer", "kind"))
 

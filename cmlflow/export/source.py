@@ -21,7 +21,7 @@ from cmlflow.nets.network import Network
 from cmlflow.particle_flow import ParticleFlow
 from cmlflow.prediction import make_readout
 from cmlflow.readouts import Clue, Condensation, Density
-from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
+from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES, Inputs
 
 Model: TypeAlias = "MetricClusterer | ParticleFlow | CellNetwork | str | Path"
 
@@ -110,7 +110,7 @@ def loaded(model: Model) -> MetricClusterer:
     Raises
     ------
     ValueError
-        It has no weights yet, or is a network of cells.
+        It has no weights yet, is a network of cells, or sees features of the events' own.
     """
     if isinstance(model, str | Path):
         model = load(model)
@@ -120,6 +120,12 @@ def loaded(model: Model) -> MetricClusterer:
     clusterer = model.clusterer if isinstance(model, ParticleFlow) else model
     if not hasattr(clusterer, "embedder_"):
         raise ValueError("model has no weights yet: call fit, or load one")
+    inputs = getattr(clusterer.embedder_, "inputs", Inputs())
+    if inputs != Inputs():
+        seen = ", ".join(inputs.names)
+        raise ValueError(
+            f"features are {seen}; models that see others than position, energy, layer are not exported yet"
+        )
     return clusterer
 
 

@@ -18,7 +18,7 @@ from cmlflow.export.onnx_file import export_onnx
 from cmlflow.export.points import predict_points
 from cmlflow.export.source import Model, description, loaded, source_of
 from cmlflow.prediction import make_readout
-from cmlflow.sampling.points import FEATURES, TRACK_FEATURES
+from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
 
 BACKENDS = ("python", "onnxruntime")
 CODE = '''"""Written by cmlflow export: the server imports this file."""

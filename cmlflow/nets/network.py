@@ -14,7 +14,7 @@ from cmlflow.event import Event
 from cmlflow.nets.backbones import EdgeConvBackbone
 from cmlflow.nets.backbones.scaling import SCALINGS
 from cmlflow.nets.heads.origin import OriginHead
-from cmlflow.sampling import collate
+from cmlflow.sampling import Inputs, collate
 
 SAMPLE_FOR_SCALING = 200  # events from which the "standard" scaling is taken
 
@@ -81,6 +81,8 @@ def edge_network(
     config: NetworkConfig | None = None,
     tracks: bool = False,
     default_dropout: float = 0.01,
+    in_features: int | None = None,
+    hidden: Sequence[int] = (),
 ) -> Network:
     """The DynamicEdgeConv network with a head of the given class; equal random states give equal backbones.
 
@@ -96,6 +98,10 @@ def edge_network(
         over the event (`EventSums`) and a second head (`OriginHead`).
     default_dropout : float, default=0.01
         Where the configuration names none.
+    in_features : int, optional
+        Columns of the points; 5 by default, 8 with tracks. Further ones are features of the events' own.
+    hidden : sequence of int
+        Columns that the network does not see.
 
     Raises
     ------
@@ -105,12 +111,15 @@ def edge_network(
     _check_size("dim", dim)
     c = NetworkConfig() if config is None else config
     dropout = default_dropout if c.dropout is None else c.dropout
-    backbone = EdgeConvBackbone(k=c.k, scaling=c.scaling, dropout=dropout, tracks=tracks)
+    if in_features is not None:
+        _check_size("in_features", in_features)
+    how: dict[str, Any] = {"tracks": tracks, "in_features": in_features, "hidden": hidden}
+    backbone = EdgeConvBackbone(k=c.k, scaling=c.scaling, dropout=dropout, **how)
     origin = OriginHead(backbone.out_features) if tracks else None
     return Network(backbone, head(backbone.out_features, dim), origin)
 
 
-def fit_scaling(network: Network, events: Sequence[Event], tracks: bool = False) -> None:
+def fit_scaling(network: Network, events: Sequence[Event], tracks: bool = False, inputs: Inputs | None = None) -> None:
     """Fit the input scaling of a network to a part of the training sample, see `InputScaling.fit`.
 
     Raises
@@ -122,7 +131,7 @@ def fit_scaling(network: Network, events: Sequence[Event], tracks: bool = False)
     sample = [events[int(i)] for i in chosen]
     if not any((e.particle_id >= 0).any() for e in sample):
         raise ValueError("none of the training events has a hit with a known particle (particle_id >= 0)")
-    network.backbone.scaling.fit(collate(sample, tracks).x)  # type: ignore[operator, union-attr]
+    network.backbone.scaling.fit(collate(sample, tracks, inputs).x)  # type: ignore[operator, union-attr]
 
 
 def _check_size(name: str, value: Any) -> None:

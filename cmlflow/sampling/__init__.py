@@ -3,6 +3,7 @@
 from cmlflow.sampling.batches import Batch, collate, collate_points, pack
 from cmlflow.sampling.focus import FocusSample, all_focus_samples, focus_samples, track_distances
 from cmlflow.sampling.focus_file import FocusFile, write_focus
+from cmlflow.sampling.inputs import Inputs
 from cmlflow.sampling.padding import PaddedSamples, padded
 from cmlflow.sampling.points import Points, event_points, n_points, nearest_tracks
 from cmlflow.sampling.split import hashed_part, split_events
@@ -12,6 +13,7 @@ __all__ = [
     "Batch",
     "FocusFile",
     "FocusSample",
+    "Inputs",
     "PaddedSamples",
     "Points",
     "all_focus_samples",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cmlflow.event import Event
+from cmlflow.sampling.inputs import Inputs
 from cmlflow.sampling.points import Points, event_points
 
 Item = TypeVar("Item")
@@ -23,7 +24,7 @@ class Batch:
     Attributes
     ----------
     x : Tensor of shape (N, F), float32
-        x, y, z [cm], energy, layer; with tracks also kind, distance and momentum: see `event_points`.
+        x, y, z [cm], energy, layer; with tracks also kind, distance and momentum; features: see `event_points`.
     particle_id : Tensor of shape (N,), int64
         Dominant particle in its event, -1 unknown.
     weight : Tensor of shape (N,), float32
@@ -46,9 +47,9 @@ class Batch:
         return Batch(*(part.to(device) for part in parts))
 
 
-def collate(events: Sequence[Event], tracks: bool = False) -> Batch:
-    """Concatenate the points of events: hits, and points of tracks where asked for."""
-    return collate_points([event_points(e, tracks) for e in events])
+def collate(events: Sequence[Event], tracks: bool = False, inputs: Inputs | None = None) -> Batch:
+    """Concatenate the points of events: hits, and points of tracks and features where asked for."""
+    return collate_points([event_points(e, tracks, inputs=inputs) for e in events])
 
 
 def collate_points(points: Sequence[Points]) -> Batch:

@@ -8,12 +8,7 @@ import numpy as np
 
 from cmlflow.event import Event, FloatArray, IntArray, Tracks
 from cmlflow.event.deposits import origins
-
-FEATURES = ("x", "y", "z", "energy", "layer")
-"""Columns of the features of hits alone."""
-
-TRACK_FEATURES = (*FEATURES, "kind", "distance", "momentum")
-"""Columns of the features where tracks are points too."""
+from cmlflow.sampling.inputs import Inputs
 
 CELL, TRACK = 0, 1
 """Kinds of points."""
@@ -31,9 +26,10 @@ class Points:
     Attributes
     ----------
     x : ndarray of shape (N, F), float32
-        The columns of `FEATURES`, or those of `TRACK_FEATURES`: position [cm]; energy of the hit, or momentum [GeV] of
-        the track; layer, 0 for an entry; kind, 0 a cell and 1 a track; distance [cm] to the nearest track, see
-        `nearest_tracks`, 0 for points of tracks; momentum [GeV] of that track, 0 where there is none.
+        The columns of `cmlflow.sampling.inputs.FEATURES`, or those of ``TRACK_FEATURES``: position [cm]; energy of the
+        hit, or momentum [GeV] of the track; layer, 0 for an entry; kind, 0 a cell and 1 a track; distance [cm] to the
+        nearest track, see `nearest_tracks`, 0 for points of tracks; momentum [GeV] of that track, 0 where there is
+        none. Features of the events' own follow, nan where one is not known, and for tracks.
     particle_id : ndarray of shape (N,), int64
         Dominant particle of a hit, particle of a track; -1 unknown.
     weight : ndarray of shape (N,), float32
@@ -59,7 +55,9 @@ class Points:
         return len(self.x)
 
 
-def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST) -> Points:
+def event_points(
+    event: Event, tracks: bool = False, farthest: float = FARTHEST, *, inputs: Inputs | None = None
+) -> Points:
     """The points of an event.
 
     Parameters
@@ -70,10 +68,17 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
         Whether tracks are points; False gives the hits alone, with 5 features.
     farthest : float, default=50
         See `nearest_tracks`.
+    inputs : Inputs, optional
+        Features of the event that become further columns; none by default.
 
     Returns
     -------
     Points
+
+    Raises
+    ------
+    ValueError
+        Names the event and a feature that it does not have.
 
     References
     ----------
@@ -87,21 +92,23 @@ def event_points(event: Event, tracks: bool = False, farthest: float = FARTHEST)
     >>> event_points(event, tracks=True).x.tolist()
     [[0.0, 0.0, 110.0, 2.0, 1.0, 0.0, 5.0, 5.0], [3.0, 4.0, 100.0, 5.0, 0.0, 1.0, 0.0, 5.0]]
     """
-    hits = event.inputs()
+    hits, further = event.inputs(), (Inputs() if inputs is None else inputs).matrix(event)
     none = np.full(event.n_hits, -1, np.int64)
     if not tracks:
         unknown = np.zeros((event.n_hits, 3), np.float32)
-        return Points(hits, event.particle_id, event.energy, none, unknown, event.n_hits, 0)
+        x = np.concatenate([hits, further], axis=1)
+        return Points(x, event.particle_id, event.energy, none, unknown, event.n_hits, 0)
     distance, nearest = nearest_tracks(event, farthest)
     t = _no_tracks() if event.tracks is None else event.tracks
     owner, layer, position = track_points(t)
     momentum = t.momentum[owner]
     own = [position, momentum[:, None], layer[:, None], np.full((len(owner), 1), TRACK), np.zeros((len(owner), 1))]
     padded = np.append(t.momentum, np.float32(0))  # the entry -1 is for no track
-    cells = [hits, np.full((event.n_hits, 1), CELL), distance[:, None], padded[nearest][:, None]]
+    cells = [hits, np.full((event.n_hits, 1), CELL), distance[:, None], padded[nearest][:, None], further]
+    beside = [momentum[:, None], np.full((len(owner), further.shape[1]), np.nan)]
     n_points = np.bincount(owner, minlength=len(t))
     return Points(
-        np.concatenate([np.concatenate(cells, 1), np.concatenate([*own, momentum[:, None]], 1)]).astype(np.float32),
+        np.concatenate([np.concatenate(cells, 1), np.concatenate([*own, *beside], 1)]).astype(np.float32),
         np.concatenate([event.particle_id, t.particle[owner]]),
         np.concatenate([event.energy, momentum / n_points[owner].astype(np.float32)]),
         np.concatenate([none, owner]),

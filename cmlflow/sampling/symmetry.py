@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from cmlflow.event import Event, Particles, Tracks
+from cmlflow.event import Event, Tracks
 
 
 def grid_symmetry(event: Event, number: int) -> Event:
@@ -27,17 +29,10 @@ def grid_symmetry(event: Event, number: int) -> Event:
     if not 0 <= number < 8:
         raise ValueError(f"symmetry is {number}, expected 0..7")
     p, t = event.particles, event.tracks
-    return Event(
-        _transform(event.position, number),
-        event.energy,
-        event.layer,
-        event.particle_id,
-        deposits=event.deposits if event.has_deposits else None,
-        particles=Particles(p.pdg_id, p.energy, _transform(p.direction, number)),
+    return event.replace(
+        position=_transform(event.position, number),
+        particles=replace(p, direction=_transform(p.direction, number)),
         tracks=None if t is None else _transform_tracks(t, number),
-        purity=event.purity if event.has_purity else None,
-        detector=event.detector,
-        number=event.number,
     )
 
 

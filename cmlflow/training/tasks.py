@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cmlflow.event import Event
 from cmlflow.losses import Loss
 from cmlflow.losses.origin import balance_loss, origin_loss
-from cmlflow.sampling import Batch, collate, grid_symmetry, n_points
+from cmlflow.sampling import Batch, Inputs, collate, grid_symmetry, n_points
 
 
 class Task(Protocol):
@@ -62,6 +62,8 @@ class ClusteringTask:
         Tracks are points too, each one a point of its particle for the loss.
     balance : float, default=0
         Weight of `cmlflow.losses.origin.balance_loss` in networks that predict what is charged, neutral and unassigned.
+    inputs : Inputs, optional
+        What the network sees of each point.
 
     Raises
     ------
@@ -69,10 +71,11 @@ class ClusteringTask:
         A negative weight.
     """
 
-    def __init__(self, loss: Loss, tracks: bool = False, balance: float = 0.0) -> None:
+    def __init__(self, loss: Loss, tracks: bool = False, balance: float = 0.0, inputs: Inputs | None = None) -> None:
         if not balance >= 0:
             raise ValueError(f"balance is {balance}, expected 0 or more")
         self.loss, self.tracks, self.balance = loss, tracks, balance
+        self.inputs = Inputs() if inputs is None else inputs
 
     def __repr__(self) -> str:
         """Tells tasks apart, the same in every process."""
@@ -90,13 +93,15 @@ class ClusteringTask:
         digest = hashlib.sha256()
         for values in (np.rint(item.position * 10).astype(np.int64), item.layer, item.particle_id):
             digest.update(np.ascontiguousarray(values).tobytes())
+        if self.inputs.own:
+            digest.update(self.inputs.matrix(item).tobytes())
         return digest.digest()
 
     def augment(self, item: Event, rng: np.random.Generator) -> Event:
         return grid_symmetry(item, int(rng.integers(8)))
 
     def collate(self, items: Sequence[Event]) -> Batch:
-        return collate(items, self.tracks)
+        return collate(items, self.tracks, self.inputs)
 
     def outputs(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         out: dict[str, Tensor] = network(batch.x, batch.ptr)

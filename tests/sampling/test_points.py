@@ -7,7 +7,8 @@ import pytest
 
 from cmlflow import Event, simulate
 from cmlflow.sampling import collate, collate_points, event_points, grid_symmetry, n_points, nearest_tracks
-from cmlflow.sampling.points import FARTHEST, TRACK_FEATURES
+from cmlflow.sampling.inputs import TRACK_FEATURES
+from cmlflow.sampling.points import FARTHEST
 
 
 def random_event(seed=0, n=30, n_tracks=4, n_layers=5, scale=20.0, crossing=True):

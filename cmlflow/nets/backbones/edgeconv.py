@@ -8,6 +8,8 @@ not the edges.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +19,8 @@ from cmlflow.nets.backbones import operators
 from cmlflow.nets.backbones.max_edge import MaxEdge
 from cmlflow.nets.backbones.scaling import InputScaling
 from cmlflow.nets.backbones.sums import EventSums
-from cmlflow.sampling.points import FEATURES, TRACK, TRACK_FEATURES
+from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
+from cmlflow.sampling.points import TRACK
 
 is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 ENERGY, KIND = (TRACK_FEATURES.index(name) for name in ("energy", "kind"))
@@ -40,6 +43,10 @@ class EdgeConvBackbone(nn.Module):
     tracks : bool, default=False
         Whether points are hits and tracks, with the 8 features of `cmlflow.sampling.event_points` in place of x, y, z
         [cm], energy and layer. Then the trunk is given sums over the event as well, see `EventSums`.
+    in_features : int, optional
+        Columns of the points, where there are features beyond those 5 or 8.
+    hidden : sequence of int
+        Columns that the encoder does not see, see `InputScaling`.
 
     Attributes
     ----------
@@ -55,10 +62,12 @@ class EdgeConvBackbone(nn.Module):
         dropout: float = 0.01,
         scaling: str = "raw",
         tracks: bool = False,
+        in_features: int | None = None,
+        hidden: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        in_features = len(TRACK_FEATURES if tracks else FEATURES)
-        self.scaling = InputScaling(scaling, in_features)
+        in_features = len(TRACK_FEATURES if tracks else FEATURES) if in_features is None else in_features
+        self.scaling = InputScaling(scaling, in_features, tracks, hidden)
         self.encoder = nn.Sequential(nn.Linear(in_features, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
         self.layers = nn.ModuleList(DynamicEdgeConv(width, width, k) for _ in range(n_layers))
         self.dropout = nn.Dropout(dropout)
@@ -78,7 +87,7 @@ class EdgeConvBackbone(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (N, 5) or (N, 8)
+        x : Tensor of shape (N, in_features)
             Of the points of one or several events.
         ptr : Tensor of shape (B + 1,), int64, optional
             Where each event starts and the last one ends.

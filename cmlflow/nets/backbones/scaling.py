@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from cmlflow.sampling.points import CELL, FEATURES, TRACK_FEATURES
+from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
+from cmlflow.sampling.points import CELL
 
 SCALINGS = ("raw", "hgcal", "projective", "standard")
 REFERENCE_Z = 350.0  # cm: projected coordinates are lengths here, near the shower maximum of the HGCAL
@@ -28,7 +31,13 @@ class InputScaling(nn.Module):
         median hit energy as unit, for any detector.
     in_features : int, default=5
         5 for hits, 8 for points of hits and tracks (`cmlflow.sampling.event_points`): the kind stays 0 or 1, the
-        distance becomes log(1 + distance / 1 cm), and the momentum is scaled as the energy. Anything for ``"raw"``.
+        distance becomes log(1 + distance / 1 cm), and the momentum is scaled as the energy. Further columns are
+        features of the events' own, which all scalings but ``"raw"`` standardise by the training data; nan becomes
+        their mean.
+    tracks : bool, optional
+        Whether points are hits and tracks; by default with 8 features.
+    hidden : sequence of int
+        Columns that become 0, so that the network does not see them.
 
     Raises
     ------
@@ -40,17 +49,22 @@ class InputScaling(nn.Module):
     scale: Tensor
     unit: Tensor
 
-    def __init__(self, name: str = "raw", in_features: int = 5) -> None:
+    def __init__(
+        self, name: str = "raw", in_features: int = 5, tracks: bool | None = None, hidden: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         if name not in SCALINGS:
             raise ValueError(f"scaling is {name!r}, expected one of {SCALINGS}")
-        if name != "raw" and in_features not in (len(FEATURES), len(TRACK_FEATURES)):
+        tracks = in_features == len(TRACK_FEATURES) if tracks is None else tracks
+        n_base = len(TRACK_FEATURES if tracks else FEATURES)
+        if name != "raw" and in_features < n_base:
+            kind = "hits and tracks" if tracks else "hits"
             raise ValueError(
-                f"in_features is {in_features}, expected {len(FEATURES)} (hits) or {len(TRACK_FEATURES)} (hits and "
-                f"tracks) with the scaling {name!r}"
+                f"in_features is {in_features}, expected {n_base} or more for {kind} with the scaling {name!r}"
             )
-        self.name = name
-        self.tracks = name != "raw" and in_features == len(TRACK_FEATURES)
+        self.name, self.hidden = name, list(hidden)
+        self.tracks = name != "raw" and tracks
+        self.n_base = n_base
         offset, scale = torch.zeros(in_features), torch.ones(in_features)
         if name in ("hgcal", "projective"):
             offset[2] = 360.0
@@ -63,30 +77,42 @@ class InputScaling(nn.Module):
 
     def fit(self, x: Tensor) -> None:
         """Take offset, scale and unit from features of shape (N, F), if this is the ``"standard"`` scaling."""
-        if self.name != "standard" or not len(x):
+        if self.name == "raw" or not len(x):
+            return
+        for i in range(self.n_base, x.shape[1]):
+            known = x[~x[:, i].isnan(), i : i + 1]
+            mean, spread = mean_and_spread(known) if len(known) else (torch.zeros(1), torch.ones(1))
+            self.offset[i], self.scale[i] = mean[0], spread[0]
+        if self.name != "standard":
             return
         energies = x[x[:, KIND] == CELL, 3] if self.tracks else x[:, 3]
         energy = energies.median() if len(energies) else torch.tensor(0.0)
         self.unit.copy_(energy if energy > 0 else torch.tensor(1.0))
-        x = self._with_logarithms(x)
+        x = self._with_logarithms(x)[:, : self.n_base]
         for own, value in zip((self.offset, self.scale), mean_and_spread(x), strict=True):
-            own.copy_(value)
+            own[: self.n_base] = value
         if self.tracks:
             self.offset[KIND], self.scale[KIND] = 0.0, 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale features of shape (N, F): x, y, z, energy, layer; with tracks also kind, distance, momentum."""
-        if self.name == "raw":
-            return x
         if self.name == "projective":
             x = torch.cat([slopes(x) * REFERENCE_Z, x[:, 2:]], 1)
-        return (self._with_logarithms(x) - self.offset) / self.scale
+        if self.name != "raw":
+            x = (self._with_logarithms(x) - self.offset) / self.scale
+        if x.shape[1] > self.n_base:
+            x = torch.cat([x[:, : self.n_base], x[:, self.n_base :].nan_to_num()], 1)
+        if self.hidden:
+            x = x.clone()
+            x[:, self.hidden] = 0
+        return x
 
     def _with_logarithms(self, x: Tensor) -> Tensor:
         columns = [x[:, :3], torch.log1p(x[:, 3:4] / self.unit), x[:, 4:]]
         if self.tracks:
             distance, momentum = x[:, DISTANCE : DISTANCE + 1], x[:, MOMENTUM : MOMENTUM + 1]
             columns[2:] = [x[:, 4:6], torch.log1p(distance / DISTANCE_UNIT), torch.log1p(momentum / self.unit)]
+            columns.append(x[:, MOMENTUM + 1 :])
         return torch.cat(columns, 1)
 
     def extra_repr(self) -> str:

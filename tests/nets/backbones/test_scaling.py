@@ -99,5 +99,32 @@ def test_fixed_scalings_treat_hits_the_same_with_tracks():
 
 def test_numbers_of_features():
     assert torch.equal(InputScaling("raw", 3)(torch.ones(2, 3)), torch.ones(2, 3))
-    with pytest.raises(ValueError, match=r"in_features is 6, expected 5 \(hits\) or 8 \(hits and tracks\)"):
-        InputScaling("standard", 6)
+    with pytest.raises(ValueError, match="in_features is 4, expected 5 or more for hits with the scaling 'standard'"):
+        InputScaling("standard", 4)
+    with pytest.raises(ValueError, match="in_features is 7, expected 8 or more for hits and tracks"):
+        InputScaling("hgcal", 7, tracks=True)
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+@pytest.mark.parametrize("tracks", [False, True])
+def test_further_features_are_standardised_and_what_is_not_known_is_their_mean(name, tracks):
+    base = points_of_tracks() if tracks else X
+    n = base.shape[1]
+    own = torch.arange(2.0 * len(base)).reshape(len(base), 2) * torch.tensor([1.0, 100.0])
+    x = torch.cat([base, own], 1)
+    x[0, n] = float("nan")
+    scaling = InputScaling(name, n + 2, tracks, hidden=[0, 4])
+    scaling.fit(x)
+    y, plain = scaling(x), InputScaling(name, n, tracks)
+    plain.fit(base)
+    shown = [i for i in range(n) if i not in (0, 4)]
+    torch.testing.assert_close(y[:, shown], plain(base)[:, shown])
+    assert not y[:, [0, 4]].any()
+    if name == "raw":
+        torch.testing.assert_close(y[1:, n:], own[1:])
+    else:
+        known = own[1:, 0]
+        spread = known.std(correction=0) if len(known) > 1 else torch.tensor(1.0)
+        torch.testing.assert_close(y[1:, n], (known - known.mean()) / spread)
+        torch.testing.assert_close(y[:, n + 1], (own[:, 1] - own[:, 1].mean()) / own[:, 1].std(correction=0))
+    assert float(y[0, n]) == 0
