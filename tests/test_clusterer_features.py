@@ -14,16 +14,16 @@ def timed(n_events, seed=0, **more):
     rng = np.random.default_rng(seed)
     out = []
     for i in range(n_events):
-        particle = rng.integers(0, 2, 40)
-        position = np.c_[rng.normal(0, 1, (40, 2)), rng.uniform(300, 320, 40)]
-        time = particle * 20.0 + rng.normal(0, 0.1, 40)
-        out.append(Event(position, np.ones(40), np.ones(40), particle, features={"time": time} | more, number=i))
+        particle = rng.integers(0, 2, 80)
+        position = np.c_[rng.normal(0, 1, (80, 2)), rng.uniform(300, 320, 80)]
+        time = particle * 20.0 + rng.normal(0, 0.1, 80)
+        out.append(Event(position, np.ones(80), np.ones(80), particle, features={"time": time} | more, number=i))
     return out
 
 
 def test_features_of_ones_own_are_learned_saved_and_checked(tmp_path):
-    events = timed(16)
-    how = {"max_epochs": 25, "batch_size": 2, "learning_rate": 3e-3, "network": NetworkConfig(k=8)}
+    events = timed(12)
+    how = {"max_epochs": 15, "batch_size": 2, "learning_rate": 3e-3, "network": NetworkConfig(k=8)}
     model = cmlflow.MetricClusterer(**how).fit(events)  # all features that the events have
     labels = model.predict(timed(4, seed=1))
     assert min(adjusted_rand_score(e.particle_id, x) for e, x in zip(timed(4, seed=1), labels, strict=True)) > 0.9
