@@ -1,6 +1,6 @@
-"""Clusters and tracks become particle-flow candidates, and each cell's energy is shared over them.
+"""From clusters and tracks to particle-flow candidates that share the energy of each hit.
 
-`Associator` does all of it: `assign_tracks` (every track has a candidate, and so has every cluster without a track),
+`Associator` does everything: `assign_tracks` (every track has a candidate, and so has every cluster without a track),
 `share_hits` (soft shares, fitted on truth by `fit_sharing`), `four_momenta` (energies from `fit_energy_scale`).
 Everything here works without torch.
 """

@@ -34,7 +34,7 @@ class Embedded(Protocol):
     track_labels : array_like of shape (n_tracks,), int
         In the same numbering, -1 none.
     origin : array_like of shape (n_hits, 3), float, or None
-        Part of each hit that is charged, neutral and nobody's, as the network has it.
+        Part of each hit that is charged, neutral and noise, as the network has it.
     """
 
     @property
@@ -53,16 +53,16 @@ class Embedded(Protocol):
 class Associator:
     """Particle-flow candidates from clusters and tracks.
 
-    `fit` gives back an associator that can `predict`; this one is not changed.
+    `fit` returns a new associator that can `predict`; this one does not change.
 
     Attributes
     ----------
     mode : {"soft", "hard", "clusters"}
-        Every hit shared over candidates; given wholly to the one with the largest share; or left to the track or
-        cluster that has it, without a fit of shares.
+        Share every hit over candidates (soft), assign it to the one with the largest share (hard), or leave it to its
+        track or cluster, without a fit of shares (clusters).
     least : float
-        Neutral candidates with less energy in the hits, in their unit, are given up, and neutral energy below a track
-        becomes a candidate of its own from here on.
+        Neutral candidates with less energy in the hits, in their unit, are dropped; neutral energy below a track
+        becomes a candidate of its own above it.
     rounds : int
     pull : float
         As in `assign_tracks`.
@@ -75,7 +75,7 @@ class Associator:
     scale : EnergyScale or None
         Found by `fit` on true particles.
     scales : dict of str to EnergyScale
-        Found by `fit` on the neutral candidates of each mode; `scale` serves where there were too few.
+        Found by `fit` on the neutral candidates of each mode; `scale` is used if there were too few.
     """
 
     mode: str = "soft"
@@ -99,7 +99,7 @@ class Associator:
             raise ValueError(f"least is {self.least}, expected 0 or above")
 
     def owned(self, event: Event, embedded: Embedded) -> Ownership:
-        """Whose every hit of one event is before it is shared, see `assign_tracks`."""
+        """Owner of every hit of one event before it is shared, see `assign_tracks`."""
         n_tracks = 0 if event.tracks is None else len(event.tracks)
         labels, track_labels = np.asarray(embedded.labels), np.asarray(embedded.track_labels)
         if len(labels) != event.n_hits or len(track_labels) != n_tracks:
@@ -118,7 +118,7 @@ class Associator:
         Parameters
         ----------
         events : iterable of Event
-            A tuning sample: not the events that the embedding was trained on.
+            A tuning sample: other events than those of the training.
         embedded : iterable of Embedded
             One for each event.
 
@@ -150,7 +150,7 @@ class Associator:
             neutral = [share[tracks:] for share, tracks in shares]
             try:
                 scales[mode] = fit_energy_scale(events, neutral, vertex=self.vertex)
-            except ValueError:  # too few candidates: the scale of true particles has to do
+            except ValueError:  # too few candidates: fall back on the scale of true particles
                 continue
         return replace(out, scales=scales)
 
@@ -168,7 +168,7 @@ class Associator:
     def candidates(self, event: Event, embedded: Embedded) -> Candidates:
         """Candidates of one event: those of the tracks in their order, then the neutral ones.
 
-        Neutral candidates come in the order of their clusters, then what is neutral below each track.
+        Neutral candidates are in the order of their clusters, followed by what is neutral below each track.
         """
         if self.scale is None or (self.sharing is None and self.mode != "clusters"):
             raise RuntimeError("the associator has no energy scale or sharing yet: call fit, and use what it returns")
@@ -179,7 +179,7 @@ class Associator:
         return Candidates(share.astype(np.float32), pdg_id, momentum, track)
 
     def candidate_shares(self, event: Event, embedded: Embedded) -> tuple[Array, int]:
-        """Shares of the candidates of one event, shape (C, n_hits), and how many of them, the first ones, are tracks.
+        """Shares of the candidates of one event, shape (C, n_hits), and the number of tracks, which come first.
 
         Needs the sharing, but no energy scale.
         """
@@ -203,12 +203,12 @@ class Associator:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Associator:
-        """From what `to_dict` gave, also after a turn through JSON.
+        """From what `to_dict` gave, also after a round trip through JSON.
 
         Raises
         ------
         ValueError
-            Lists names that are not parameters.
+            Lists unknown names.
         """
         values = dict(state)
         wrong = sorted(set(values) - {f.name for f in fields(cls)})

@@ -24,19 +24,19 @@ ROUNDING = 1e-4
 class Candidates:
     """The particle-flow candidates of one event.
 
-    Arrays are checked and converted when they are given.
+    Arrays are checked and converted at construction.
 
     Attributes
     ----------
     share : ndarray of shape (C, n_hits), float32
         Part of each hit's energy that belongs to each candidate, in [0, 1]. Columns sum to at most 1; the rest is
-        nobody's: noise. The row of a track without cells is empty (all 0).
+        unassigned: noise. The row of a track without cells is empty (all 0).
     pdg_id : ndarray of shape (C,), int64
         211 or -211 charged, 22 photon-like, 2112 neutral hadron.
     momentum : ndarray of shape (C, 4), float64 [GeV]
         px, py, pz, E.
     track : ndarray of shape (C,), int64
-        Number of the candidate's track in the event; -1 for neutral candidates. No track comes twice.
+        Number of the candidate's track in the event; -1 for neutral candidates. Each track appears once.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class Candidates:
 
     @cached_property
     def labels(self) -> IntArray:
-        """Candidate with the largest share of each hit, shape (n_hits,), int64; -1 where nobody has any.
+        """Candidate with the largest share of each hit, shape (n_hits,), int64; -1 where no candidate has any.
 
         The first of candidates with equal shares.
         """

@@ -1,4 +1,4 @@
-"""Energies of cells become GeV, and candidates get a kind and a four-momentum."""
+"""From energies of cells to GeV, and to kinds and four-momenta of candidates."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class EnergyScale:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> EnergyScale:
-        """From what `to_dict` gave, also after a turn through JSON."""
+        """From what `to_dict` gave, also after a round trip through JSON."""
         return cls(**{name: tuple(value) for name, value in state.items()})
 
 

@@ -31,21 +31,21 @@ def fit_energy_scale(
     For each kind the weights minimise :math:`\sum (\sum_g w_g E_g - E)^2 / E` over particles, with the true energy E,
     as in a sampling calorimeter, whose variance grows with the energy; plus `ridge` times the squared deviation of the
     weights from one common number. Then a and b of the curve are such that :math:`E_{pred} - E` is 0 on average and not
-    correlated with :math:`\ln S`. So what is predicted is the mean of what is true, which sums of candidates need: a
-    scale that is right on average for each *true* energy stretches the energies of poorly measured candidates.
+    correlated with :math:`\ln S`. So predictions are mean true values, as sums of candidates need. A scale that is
+    right on average for each *true* energy would stretch the energies of poorly measured candidates.
 
     Parameters
     ----------
     events : iterable of Event
         With truth.
     shares : sequence of array_like of shape (C, n_hits), optional
-        Neutral candidates that were found in each event, to fit on these in place of the true particles. What is true
-        of one is then the energy of each neutral particle times the part of its visible energy that the candidate has;
-        its kind is that of the particle it has most of. In the end everything is scaled so that the energy of all
-        candidates together is the true one, those that hold little else than pieces of charged showers included.
+        Neutral candidates found in each event, to fit instead of the true particles. The true energy of a candidate is
+        the energy of each neutral particle times the part of its visible energy that the candidate has; its kind is
+        that of its main particle. In the end everything is scaled so that the summed energy of all candidates is the
+        true one, including those that are mostly pieces of charged showers.
     least : float
-        Particles or candidates with less energy in the hits, in their unit, take no part; of candidates neither do
-        those with less true energy [GeV].
+        Particles or candidates with less energy in the hits, in their unit, are ignored, and so are candidates with
+        less true energy [GeV].
     ridge : float
         In particles.
     vertex : array_like of shape (3,) or "tracks"
@@ -53,13 +53,13 @@ def fit_energy_scale(
     Returns
     -------
     EnergyScale
-        Where there are fewer than 30 neutral hadrons, charged ones stand in for them, and all neutral candidates are
-        photon-like; likewise one kind's weights serve both where there are fewer than 30 of the other.
+        With fewer than 30 neutral hadrons, charged ones replace them, and all neutral candidates are photon-like. If
+        there are fewer than 30 of one kind, the weights of the other serve both.
 
     Raises
     ------
     ValueError
-        Where there are fewer than 30 particles of both kinds.
+        There are fewer than 30 particles of both kinds.
     """
     events = list(events)
     edges = layer_groups(events)
@@ -150,8 +150,8 @@ def _fit_kind(
     response = groups.sum(axis=1)
     common = response.sum() / (response**2 / energy).sum()
     n = x.shape[1]
-    # Squared deviation in units of what a weight does: the ridge of a group counts as so many particles of the mean
-    # response with all of their energy in it.
+    # Squared deviation in units of its effect: the ridge of a group counts as so many particles of mean response with
+    # all of their energy in it.
     unit = ridge * np.eye(n) * (response / root).mean() ** 2
     weights = np.linalg.solve(x.T @ x + unit, x.T @ root + unit @ np.full(n, common))
     weights = np.maximum(weights, 0.05 * common)

@@ -1,4 +1,4 @@
-"""What is known of a hit and one of the answers to whose it is: numbers for `cmlflow.association.sharing`."""
+"""Features of a hit and one of its possible owners, for `cmlflow.association.sharing`."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from cmlflow.event import Event, IntArray, vertex_of
 Array = NDArray[np.float64]
 
 CHARGED, NEUTRAL, REMNANT, NOBODY = range(4)
-"""Kinds of answers: a track, a neutral candidate, something neutral below the hit's track, nobody (noise)."""
+"""Kinds of owners: a track, a neutral candidate, something neutral below the hit's track, none (noise)."""
 N_KINDS = 4
 NAMES = (
     "one", "distance2", "distance", "track_distance", "owner", "lateral_log", "lateral", "depth",
     "log_hit", "log_energy", "excess", "nearest_lateral",
 )  # fmt: skip
-"""Features, in order; after them one for each layer group but the first."""
+"""Features, in order, followed by one for each layer group but the first."""
 FARTHEST = 30.0  # [cm] lateral distances are cut here
 ORIGIN_OF = np.array([0, 1, 1, 2])
-"""Origin of each kind of answer: charged, neutral, neutral, nobody's."""
+"""Origin of each kind of owner: charged, neutral, neutral, noise."""
 LEAST = 0.01  # [GeV] added before logarithms are taken
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of a hit and a possible answer, sorted by hit.
+    """Pairs of a hit and a possible owner, sorted by hit.
 
     Attributes
     ----------
     hit : ndarray of shape (n_pairs,), int64
     answer : ndarray of shape (n_pairs,), int64
-        Candidate 0..C-1, C remnant, C + 1 nobody.
+        Candidate 0..C-1, C remnant, C + 1 none.
     kind : ndarray of shape (n_pairs,), int64
         `CHARGED`, `NEUTRAL`, `REMNANT` or `NOBODY`.
     features : ndarray of shape (n_pairs, F), float64
@@ -60,7 +60,7 @@ def make_pairs(
     track_weight: float = 0.5,
     vertex: str | ArrayLike = (0.0, 0.0, 0.0),
 ) -> Pairs:
-    """Pairs of every hit with its owner, the candidates nearest in the embedding, its remnant, and nobody.
+    """Pairs of every hit with its owner, the candidates nearest in the embedding, its remnant, and no owner.
 
     A candidate's centre in the embedding is the energy-weighted mean of its hits; with a track, ``1 - track_weight``
     times that plus ``track_weight`` times the track's embedding (the track's alone without hits).
@@ -72,7 +72,7 @@ def make_pairs(
     owned : Ownership
     z, z_tracks : array_like of shape (n_hits, D) and (n_tracks, D), float
     simple : bool, default False
-        One and the squared distance only, the latter 0 for nobody.
+        Only one and the squared distance, which is 0 for no owner.
     remnants : bool, default True
         Whether a hit of a track may be something neutral below it.
     edges : array_like of int

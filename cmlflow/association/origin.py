@@ -1,4 +1,4 @@
-"""What a network says is charged, neutral and nobody's in each hit, made unbiased on a tuning sample."""
+"""Charged, neutral and noise parts of each hit from a network, made unbiased on a tuning sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def calibrated(origin: ArrayLike, numbers: Sequence[float]) -> Array:
     Parameters
     ----------
     origin : array_like of shape (n_hits, 3), float
-        Charged, neutral, nobody's part.
+        Charged, neutral and noise parts.
     numbers : sequence of float
         a of the three, and b.
 
@@ -41,7 +41,7 @@ def fit_origin(
     origin : sequence of array_like of shape (n_hits, 3)
         As the network has it, one for each event.
     parts : sequence of array_like of shape (n_hits, 3)
-        True parts; hits whose parts do not add up to anything teach nothing.
+        True parts; hits whose parts are all 0 are ignored.
     energy : sequence of array_like of shape (n_hits,)
 
     Returns

@@ -1,4 +1,4 @@
-"""Clusters and tracks become candidates: every track has one, and so has every cluster without a track."""
+"""From clusters and tracks to candidates: one for every track, and one for every cluster without a track."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOBODY = -1
 
 @dataclass(frozen=True, eq=False)
 class Ownership:
-    """Whose every hit is, before shares are softened.
+    """Owner of every hit, before shares are softened.
 
-    Candidates 0..T-1 are those of the tracks 0..T-1, in order, also of tracks without hits; those after them are the
-    clusters without a track, by rising label.
+    Candidates 0..T-1 are those of the tracks 0..T-1, in order, including tracks without hits. The clusters without a
+    track follow, by increasing label.
 
     Attributes
     ----------
@@ -60,10 +60,11 @@ def assign_tracks(
     """Candidates of one event from its clusters and tracks.
 
     A cluster with one track belongs to it. The hits of a cluster with several tracks go to the nearest of them in the
-    embedding. A cluster without a track is a neutral candidate; a track in no cluster has no hits; noise is nobody's.
+    embedding. A cluster without a track is a neutral candidate. A track in no cluster has no hits. Noise stays
+    unassigned.
 
     With ``rounds`` above 0 the nearest hits move a track's place: after each round it is replaced by ``pull`` times the
-    energy-weighted mean of the hits it got plus ``1 - pull`` times its embedding, and hits are given out again.
+    energy-weighted mean of its hits plus ``1 - pull`` times its embedding, and hits are assigned again.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def assign_tracks(
     Raises
     ------
     ValueError
-        Where lengths do not fit, an embedding is not finite, or a parameter is out of range.
+        Lengths do not fit, an embedding is not finite, or a parameter is out of range.
     """
     cluster, of_track = _labels(labels, "labels"), _labels(track_labels, "track_labels")
     points, anchors = _points(z, len(cluster), "z"), _points(z_tracks, len(of_track), "z_tracks")

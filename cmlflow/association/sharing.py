@@ -1,4 +1,4 @@
-"""Soft assignment: each hit's energy shared over candidates by a multinomial logit, fitted so that sums are right."""
+"""Soft assignment: a multinomial logit shares each hit's energy over candidates, fitted so that sums are unbiased."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sharing:
-    r"""How hits are shared: the parameters of the model that `fit_sharing` finds.
+    r"""Parameters of the model that shares hits, found by `fit_sharing`.
 
-    Answer a to whose a hit is (a track, a neutral candidate, something neutral below the hit's track, nobody) has the
+    A possible owner a of a hit (a track, a neutral candidate, something neutral below the hit's track, none) has the
     score :math:`w_{k(a)} \cdot x_a`, with the features x of `cmlflow.association.features`, scaled, and weights for
-    each kind k of answer; its share is the softmax of the scores over the answers the hit has.
+    each kind k of owner; its share is the softmax of the scores over the possible owners of the hit.
 
-    Where the network says what is charged, neutral and nobody's in a hit, these parts are the network's, calibrated,
-    and the softmax shares each of them over the answers of its kind: tracks; neutral candidates and the remnant.
+    If the network predicts the charged, neutral and noise parts of a hit, these parts are calibrated and kept, and the
+    softmax shares each of them over the owners of its kind: tracks, or neutral candidates and the remnant.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class Sharing:
     remnants : bool
         Whether there are remnants.
     nearest : int
-        Candidates that a hit is shared over, besides its owner.
+        Candidates that share a hit, besides its owner.
     track_weight : float
-        Say of a track's embedding in its candidate's centre.
+        Weight of a track's embedding in its candidate's centre.
     vertex : tuple of float [cm] or "tracks"
         Where the axes of neutral candidates start, see `cmlflow.event.vertex_of`.
     origin : tuple of float
-        Numbers of `cmlflow.association.origin.calibrated`; empty without a network that says so.
+        Numbers of `cmlflow.association.origin.calibrated`; empty if the network predicts no parts.
     """
 
     weights: tuple[tuple[float, ...], ...]
@@ -93,7 +93,7 @@ class Sharing:
         there = np.zeros(parts.shape)
         of = ORIGIN_OF[pairs.kind]
         there[pairs.hit[np.isfinite(score)], of[np.isfinite(score)]] = 1.0
-        parts = parts * there  # what there is no answer for goes to the others
+        parts = parts * there  # parts without an owner go to the others
         parts /= parts.sum(axis=1, keepdims=True)
         out: Array = softmax_by_hit(score, group_of(pairs.hit, pairs.kind)) * parts[pairs.hit, of]
         return out
@@ -104,7 +104,7 @@ class Sharing:
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Sharing:
-        """From what `to_dict` gave, also after a turn through JSON."""
+        """From what `to_dict` gave, also after a round trip through JSON."""
         values = dict(state)
         values["weights"] = tuple(tuple(float(w) for w in row) for row in values["weights"])
         for name in ("centre", "scale", "edges", "vertex", "origin"):
@@ -134,7 +134,7 @@ def sum_by_hit(value: Array, hit: IntArray) -> Array:
 
 
 def group_of(hit: IntArray, kind: IntArray) -> IntArray:
-    """The same number for pairs of one hit whose answers have the same origin; sorted where pairs are."""
+    """The same number for pairs of one hit whose owners have the same origin; sorted if pairs are."""
     out: IntArray = 3 * hit + ORIGIN_OF[kind]
     return out
 
@@ -159,15 +159,15 @@ def share_hits(
     z, z_tracks : array_like of shape (n_hits, D) and (n_tracks, D), float
     model : Sharing
     origin : array_like of shape (n_hits, 3), float, optional
-        Part of each hit that is charged, neutral and nobody's, from a network.
+        Part of each hit that is charged, neutral and noise, from a network.
     least : float, default 0
         Neutral candidates, and the remnant below a track, with less energy than this, in the unit of the hit energies,
-        are given up; what they had goes to the answers that are left.
+        are dropped; their shares go to the remaining owners.
 
     Returns
     -------
     ndarray of shape (C + T + 1, n_hits), float64
-        Rows: the candidates, what is neutral below each track, nobody. Columns sum to 1.
+        Rows: the candidates, what is neutral below each track, noise. Columns sum to 1.
     """
     n, n_tracks = len(owned), owned.n_tracks
     pairs = model.pairs(event, owned, z, z_tracks)

@@ -1,4 +1,4 @@
-"""The fit of a `Sharing` on true deposits, with sums that are right."""
+"""The fit of a `Sharing` on true deposits, with unbiased sums."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def fit_sharing(
 ) -> Sharing:
     """Fit the sharing of hits on events with truth.
 
-    Minimises the cross-entropy of true and predicted shares, weighted with the energies of the hits, a convex problem.
-    At the minimum the energies predicted for tracks, neutral candidates, remnants and nobody are, each summed over the
-    sample, the true ones: the derivatives by the kinds' free constants, which carry no penalty, are the differences.
-    With `origin` that holds for what is charged, neutral and nobody's, and the rest is fitted within each of them.
+    Minimises the cross-entropy of true and predicted shares, weighted with the energies of the hits: a convex problem.
+    At the minimum, the predicted energies of tracks, neutral candidates, remnants and noise, summed over the sample,
+    equal the true ones, because their differences are the derivatives by the kinds' constants, which are not penalised.
+    With `origin` this holds for the charged, neutral and noise parts, and the rest is fitted within each of them.
 
     Parameters
     ----------
     events : iterable of Event
-        With truth; a tuning sample, as candidates of the training sample of an embedding are too good.
+        With truth; a tuning sample, because candidates of the embedding's training sample are too good.
     owned : sequence of Ownership
         One for each event.
     z, z_tracks : sequence of array_like
@@ -68,12 +68,12 @@ def fit_sharing(
     penalty : float
         Times the sum of the squared weights of the scaled features, added to the mean cross-entropy.
     steps : int
-        Most iterations of L-BFGS.
+        Maximum number of iterations of L-BFGS.
 
     Raises
     ------
     ValueError
-        Where no hit has known deposits.
+        No hit has known deposits.
 
     References
     ----------
@@ -103,7 +103,7 @@ def fit_sharing(
     centre, scale = s.x.mean(axis=0), s.x.std(axis=0)
     centre[0], scale[0] = 0.0, 1.0
     if simple:
-        centre[1] = 0.0  # nobody's 0 stays 0
+        centre[1] = 0.0  # the 0 of noise stays 0
     scale[scale == 0] = 1.0
     n_features = s.x.shape[1]
     rows = [np.flatnonzero(s.kind == k) for k in range(N_KINDS)]
@@ -171,7 +171,7 @@ def _collect(
         if not options["remnants"]:
             target = without_remnants(target)
         t = target[pairs.answer, pairs.hit]
-        # candidates that are too far to be offered are nobody's here; hits without deposits teach nothing
+        # the shares of too distant candidates count as noise; hits without deposits are ignored
         missing = target.sum(axis=0) - np.bincount(pairs.hit, t, event.n_hits)
         nobody = pairs.answer == len(own) + 1
         t[nobody] += np.maximum(missing, 0.0)
@@ -186,7 +186,7 @@ def _collect(
 
 
 def without_remnants(target: Array) -> Array:
-    """True shares with those of remnants given to nobody: a model without them cannot see them."""
+    """True shares with those of remnants counted as noise, for a model without remnants."""
     out = target.copy()
     out[-1] += out[-2]
     out[-2] = 0.0

@@ -1,4 +1,4 @@
-"""What the shares of candidates should be: deposits of true particles handed to candidates."""
+"""True shares of candidates: the deposits of true particles assigned to candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def match_particles(event: Event, owned: Ownership) -> IntArray:
     """The true particle of each candidate, shape (C,), int64; -1 where there is none.
 
     A candidate with a track: the track's particle. A neutral one: of the particles without a track, the one that left
-    most energy in its hits; -1 where none left any, as in a piece of a charged shower that lies apart.
+    most energy in its hits; -1 if none left any, as in a separate piece of a charged shower.
 
     Parameters
     ----------
@@ -40,13 +40,12 @@ def match_particles(event: Event, owned: Ownership) -> IntArray:
 
 
 def true_shares(event: Event, owned: Ownership) -> Array:
-    """The part of each hit that should go to each candidate, to what hides below a track, and to nobody.
+    """The true part of each hit of each candidate, of what is hidden below a track, and of noise.
 
-    A deposit goes to its particle's candidate; where there are several (a shower in pieces), to the one that has the
-    hit, else to the one with most of the particle's energy. A neutral particle without a candidate goes to the owner
-    of the hit where that is neutral (merged showers are one candidate); where the hit is a track's, it is a remnant,
-    neutral energy hidden below that track; where it is nobody's it stays so. Unknown particles, such as noise, are
-    nobody's.
+    A deposit goes to its particle's candidate; of several (a shower in pieces), to the one that has the hit, else to
+    the one with most of the particle's energy. A neutral particle without a candidate goes to the owner of the hit if
+    that is neutral (merged showers are one candidate). If the hit belongs to a track, it is a remnant, neutral energy
+    hidden below that track. Otherwise, and for unknown particles such as noise, it stays unassigned.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ def true_shares(event: Event, owned: Ownership) -> Array:
     Returns
     -------
     ndarray of shape (C + 2, n_hits), float64
-        Rows: the candidates, remnants, nobody. Columns sum to 1, or to 0 for hits without deposits.
+        Rows: the candidates, remnants, noise. Columns sum to 1, or to 0 for hits without deposits.
     """
     n, d = len(owned), event.deposits
     remnant, nobody = n, n + 1
@@ -78,7 +77,7 @@ def true_shares(event: Event, owned: Ownership) -> Array:
         own = known & (owner >= 0)
         own[own] = particle[owner[own]] == d.particle[own]
         row[own] = owner[own]
-    # A charged particle is its track's alone: a piece of it that is a neutral candidate is not matched to it.
+    # A charged particle matches only its track: a piece of it that is a neutral candidate does not.
     out = np.zeros((n + 2, event.n_hits))
     np.add.at(out, (row, d.hit), event.fractions)
     return out
@@ -87,7 +86,7 @@ def true_shares(event: Event, owned: Ownership) -> Array:
 def _main_candidates(
     particle: IntArray, owned: Ownership, hit: IntArray, of: IntArray, energy: Array, n_particles: int
 ) -> IntArray:
-    """Candidate of each particle with most of its energy, shape (P,); the first where none has any; -1 without one."""
+    """Candidate of each particle with most of its energy, shape (P,); the first if none has any; -1 without one."""
     out = np.full(n_particles, NOBODY, np.int64)
     if not n_particles or not len(owned):
         return out

@@ -64,7 +64,7 @@ def as_events(events: Event | Sequence[Event] | Iterable[Event]) -> Sequence[Eve
     Raises
     ------
     TypeError
-        Where something else than an `Event` is found.
+        Something else than an `Event` is found.
     """
     if isinstance(events, Event):
         raise TypeError("one Event given where several are taken: pass [event]")

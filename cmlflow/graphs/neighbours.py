@@ -44,7 +44,7 @@ def knn(x: Array, k: int, ptr: Array | None = None) -> Array:
     Raises
     ------
     ValueError
-        Where `x` is not two-dimensional or not finite, `k` < 1, or `ptr` does not cover all points.
+        `x` is not two-dimensional or not finite, `k` < 1, or `ptr` does not cover all points.
 
     Examples
     --------

@@ -119,11 +119,11 @@ def read(
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
-        Where the file is not what it should be; the message names the file, and the event and field at fault.
+        The file is not what it should be; the message names the file, and the event and field at fault.
     ValueError
-        Where the format is unknown.
+        The format is unknown.
 
     Examples
     --------
@@ -177,9 +177,9 @@ def write(
     OSError
         Names the file; for example on a full disk. Nothing half-written is left.
     ValueError
-        Where the format is unknown or cannot be written, or labels do not fit the events.
+        The format is unknown or cannot be written, or labels do not fit the events.
     TypeError
-        Where something is not an `Event`.
+        Something is not an `Event`.
     """
     told = _by_suffix(Path(path))
     name = format or ("hgcaltb" if told == "root" else told)
@@ -217,9 +217,9 @@ def read_labels(path: Paths, format: str | None = None) -> list[IntArray]:
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
-        Where the file holds no labels.
+        The file holds no labels.
     """
 
     def labels_of(file: Path) -> list[IntArray]:
@@ -250,9 +250,9 @@ def read_candidates(path: Paths, format: str | None = None) -> list[StoredCandid
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
-        Where the file holds no candidates.
+        The file holds no candidates.
     """
 
     def candidates_of(file: Path) -> list[StoredCandidates]:

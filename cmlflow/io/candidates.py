@@ -40,7 +40,7 @@ class StoredCandidates(NamedTuple):
 
 
 def share_labels(candidates: Any) -> NDArray[np.int64]:
-    """Candidate with the largest share of each hit, the first of equals; -1 where nobody has any."""
+    """Candidate with the largest share of each hit, the first of equals; -1 where no candidate has any."""
     share = np.asarray(candidates.share)
     if share.ndim != 2:
         raise ValueError(f"candidates have share of shape {share.shape}, expected (C, n_hits)")
@@ -55,7 +55,7 @@ def candidate_columns(candidates: Any, event: Event, i: int) -> dict[str, NDArra
     Raises
     ------
     ValueError
-        Where the arrays of the candidates do not fit each other or the event.
+        The arrays of the candidates do not fit each other or the event.
     """
     where = f"candidates of event {i}: "
     share, momentum = np.asarray(candidates.share), np.asarray(candidates.momentum)
@@ -78,7 +78,7 @@ def stored_candidates(columns: Mapping[str, Any], n_hits: int) -> StoredCandidat
     Raises
     ------
     ValueError
-        Where columns are missing, or a share names a hit or candidate that is not there.
+        Columns are missing, or a share names a hit or candidate that is not there.
     """
     if missing := [name for name in (*CANDIDATES, *SHARES) if columns[name] is None]:
         raise ValueError(f"{missing[0]} is missing")

@@ -214,7 +214,7 @@ class Columns:
         Raises
         ------
         FormatError
-            Where it is no TOML, or has a key that is none of the attributes; lists the right ones.
+            It is no TOML, or has a key that is none of the attributes; lists the right ones.
         """
         try:
             given = tomllib.loads(Path(path).read_text())

@@ -43,7 +43,7 @@ class Edm4hepEvents(BlockEvents):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
         Names the file, and the collection, branch or event at fault.
 
@@ -228,7 +228,7 @@ def primaries(status: NDArray[Any], begin: IntArray, end: IntArray, parents: Int
     Raises
     ------
     ValueError
-        Where a parent is not among the particles, or particles descend from themselves.
+        A parent is not among the particles, or particles descend from themselves.
     """
     n = len(status)
     up = np.arange(n)

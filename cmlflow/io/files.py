@@ -27,9 +27,9 @@ def existing(path: PathLike) -> Path:
     Raises
     ------
     FileNotFoundError
-        Where there is nothing at `path`.
+        There is nothing at `path`.
     FormatError
-        Where `path` is a folder or an empty file.
+        `path` is a folder or an empty file.
     """
     file = Path(path)
     if not file.exists():
@@ -104,9 +104,9 @@ def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Itera
     Raises
     ------
     TypeError
-        Where something else than an `Event` is found.
+        Something else than an `Event` is found.
     ValueError
-        Where there are more or fewer label arrays than events, or one does not fit its event.
+        There are more or fewer label arrays than events, or one does not fit its event.
     """
     if isinstance(events, Event):
         raise TypeError("one Event given where several are taken: pass [event]")

@@ -25,7 +25,7 @@ OPTIONAL = ("cell_geo_sampling", "cell_geo_sigma")
 
 @dataclass(frozen=True, eq=False)
 class CellGeometry:
-    """All cells of a calorimeter, by rising number.
+    """All cells of a calorimeter, by increasing number.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def read_geometry(path: Path) -> CellGeometry:
     Raises
     ------
     FormatError
-        Where there is no such tree, it is empty, it lacks a branch, a cell appears twice or has no finite position.
+        There is no such tree, it is empty, it lacks a branch, a cell appears twice or has no finite position.
     """
     with open_root(path) as file:
         if GEOMETRY not in file:

@@ -42,7 +42,7 @@ class HgcaltbEvents(BlockEvents):
     threshold : float [MIP], optional
         Cells below it are dropped, after merging. 0.5 for raw steps by default, 0 for merged cells.
     primary_order : {"auto", "same", "reversed"}, default "auto"
-        How the showers, by rising `hit_showerid`, match `PrimaryEnergies` and `PrimaryPDGIDs`. Geant4 tracks the
+        How the showers, by increasing `hit_showerid`, match `PrimaryEnergies` and `PrimaryPDGIDs`. Geant4 tracks the
         primary vertices last in, first out, and raw files number showers as they are tracked, so that they match in
         reverse. "auto" looks at `hit_trackid`, where primaries have the numbers 1..n of their entries, and takes "same"
         where there are no track numbers.
@@ -57,7 +57,7 @@ class HgcaltbEvents(BlockEvents):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
         Names the file, and the branch or the event at fault.
 
@@ -227,7 +227,7 @@ def read_hgcaltb_labels(path: PathLike) -> list[IntArray]:
     Raises
     ------
     FormatError
-        Where the file holds no labels.
+        The file holds no labels.
     """
     file = existing(path)
     tree = open_tree(file, TREE, ["hit_cluster", "hit_layer"])

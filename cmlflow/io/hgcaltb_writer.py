@@ -43,7 +43,7 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     OSError
         Names the file; for example on a full disk.
     ValueError, TypeError
-        Where labels do not fit the events, there are several detectors and not all in MIP, or something is not an
+        Labels do not fit the events, there are several detectors and not all in MIP, or something is not an
         `Event`.
     """
     kinds: dict[str, str] = {f"{a}": "f8" for a in ("x", "y", "z", "Edep")} | {

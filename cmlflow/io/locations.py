@@ -35,9 +35,9 @@ def located(paths: Paths) -> list[Path]:
     Raises
     ------
     FileNotFoundError
-        Where there is no such file, or none that fits a pattern.
+        No such file, or none that fits a pattern.
     FormatError
-        Where a path is a folder or an empty file.
+        A path is a folder or an empty file.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not given:

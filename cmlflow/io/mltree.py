@@ -69,7 +69,7 @@ class MltreeEvents(BlockEvents):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
         Names the file, and the branch or the event at fault.
 

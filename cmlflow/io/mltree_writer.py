@@ -64,7 +64,7 @@ def write_mltree(
     OSError
         Names the file; for example on a full disk.
     ValueError, TypeError
-        Where labels do not fit the events, detectors differ, hits or tracks lie on the beam axis, or crossings of
+        Labels do not fit the events, detectors differ, hits or tracks lie on the beam axis, or crossings of
         ATLAS's layers lie off their surfaces; names the event and the hit or track.
 
     Notes

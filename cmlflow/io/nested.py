@@ -72,7 +72,7 @@ class Nested:
         Raises
         ------
         FormatError
-            Where there are fewer lists than the other branch has.
+            There are fewer lists than the other branch has.
         """
         self._compare(self.counts[0], other.counts[0], self.counts[0] == other.counts[0], 0, other, path, start)
         have, want = self.counts[1], other.counts[1]
@@ -105,7 +105,7 @@ def read_nested(path: Path, tree: Any, branch: str, start: int, stop: int, depth
     Raises
     ------
     FormatError
-        Where the branch cannot be read, or is nested otherwise.
+        The branch cannot be read, or is nested otherwise.
     """
     what = f"branch {branch}, entries {start}..{stop - 1}"
     array = guarded(path, what, partial(tree[branch].array, entry_start=start, entry_stop=stop))

@@ -45,9 +45,9 @@ class ParquetEvents(BlockEvents):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
-        Where it is no Parquet file, is cut short, comes from a newer version, or lacks columns; when an event is
+        It is no Parquet file, is cut short, comes from a newer version, or lacks columns; when an event is
         asked for: where its columns do not fit each other or hold values that no event may have.
     """
 
@@ -119,7 +119,7 @@ def read_parquet_labels(path: PathLike) -> list[IntArray]:
     Raises
     ------
     FormatError
-        Where the file holds no labels, or is no Parquet file.
+        The file holds no labels, or is no Parquet file.
     """
     file = existing(path)
     handle = _open(file)
@@ -135,7 +135,7 @@ def read_parquet_candidates(path: PathLike) -> list[StoredCandidates]:
     Raises
     ------
     FormatError
-        Where the file holds no candidates, or they do not fit its events.
+        The file holds no candidates, or they do not fit its events.
     """
     file = existing(path)
     handle = _open(file)

@@ -63,7 +63,7 @@ def write_parquet(
     OSError
         Names the file; for example on a full disk.
     ValueError, TypeError
-        Where labels and candidates are both given, where they do not fit the events, or something is not an
+        Labels and candidates are both given, they do not fit the events, or something is not an
         `Event`.
     """
     found: Iterator[Any] | None = None

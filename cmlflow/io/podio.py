@@ -147,7 +147,7 @@ def decode(cell_id: NDArray[Any], encoding: str, field: str) -> IntArray:
     Raises
     ------
     ValueError
-        Where the encoding cannot be understood.
+        The encoding cannot be understood.
     """
     offset = 0
     for part in encoding.split(","):

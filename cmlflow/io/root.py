@@ -56,7 +56,7 @@ def open_root(path: Path) -> Any:
     Raises
     ------
     FormatError
-        Where it is no ROOT file, or is cut short.
+        It is no ROOT file, or is cut short.
     """
     with open(path, "rb") as file:
         if file.read(4) != b"root":
@@ -74,7 +74,7 @@ def open_tree(path: Path, name: str, required: Iterable[str]) -> Any:
     Raises
     ------
     FormatError
-        Where the file has no such tree, or the tree lacks a branch; the message names those that are missing.
+        The file has no such tree, or the tree lacks a branch; the message names those that are missing.
     """
     file = open_root(path)
     if name not in file:

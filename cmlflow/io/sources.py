@@ -177,7 +177,7 @@ def open_source(path: Path, tree: str | None) -> Source:
     Raises
     ------
     FormatError
-        Where it is none of ROOT, Parquet, HDF5 and CSV, or has no such table.
+        It is none of ROOT, Parquet, HDF5 and CSV, or has no such table.
     """
     source: Source = SOURCES[source_kind(path)](path, tree)
     return source

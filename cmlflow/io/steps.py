@@ -43,7 +43,7 @@ def merge_steps(x: ArrayLike, y: ArrayLike, layer: ArrayLike, energy: ArrayLike,
     Returns
     -------
     Cells
-        Cells by rising layer, ix, iy, one deposit for every shower in a cell. The energies of the cells, and of the
+        Cells by increasing layer, ix, iy, one deposit for every shower in a cell. The energies of the cells, and of the
         deposits of a shower, add up to those of the steps: nothing is dropped here.
     """
     ix, iy = whole(np.rint(np.asarray(x)), "x", "step"), whole(np.rint(np.asarray(y)), "y", "step")
@@ -119,7 +119,7 @@ class Plan:
     bases : ndarray of shape (n_events + 1,), int64
         Primaries in all events before each one.
     reverse : bool
-        Whether showers by rising number match the primaries from the last to the first.
+        Whether showers by increasing number match the primaries from the last to the first.
     offsets : ndarray, int64
         What to add to the layer numbers of each detector; empty where there is nothing to add.
     layer_z : dict of int to float [cm]

@@ -37,7 +37,7 @@ class TableEvents(BlockEvents):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
         Names the file, and the column or event at fault.
 

@@ -49,7 +49,7 @@ def margin_loss(
     z : Tensor or ndarray of shape (N, D), float
         Embeddings, not normalised here.
     particle_id : Tensor or ndarray of shape (N,), int
-        Hits of unknown particle (-1) take no part.
+        Hits of unknown particle (-1) are ignored.
     weight : Tensor or ndarray of shape (N,), float, optional
         Non-negative weights of the hits, for example their energies; all one by default.
     pull_margin, push_margin : float

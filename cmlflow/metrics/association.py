@@ -29,7 +29,7 @@ FIGURES = (*RATES, *(f"weighted_{name}" for name in RATES))
 def track_shares(event: Event) -> Array:
     """The part of each cell's deposited energy that is from the particle of each track.
 
-    Deposits of unknown particles (-1), such as noise, are part of the whole.
+    Deposits of unknown particles (-1), such as noise, count in the whole.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def track_shares(event: Event) -> Array:
     Raises
     ------
     ValueError
-        Where the event has no tracks (None).
+        The event has no tracks (None).
     """
     particle = _track_particles(event)
     d, fraction = event.deposits, event.fractions
@@ -59,7 +59,8 @@ def track_shares(event: Event) -> Array:
 def neutral_shares(event: Event) -> Array:
     """The part of each cell's deposited energy that is from particles without a track, shape (n_hits,), float64.
 
-    0 for cells without deposits; deposits of unknown particles (-1), such as noise, are part of the whole and nobody's.
+    0 for cells without deposits. Deposits of unknown particles (-1), such as noise, are part of the whole and stay
+    unassigned.
     """
     particle = _track_particles(event)
     d = event.deposits
@@ -105,7 +106,7 @@ def association_counts(
     Raises
     ------
     ValueError
-        Where shapes differ, a prediction or share lies outside [0, 1], or an energy is negative; names the cell.
+        Shapes differ, a prediction or share lies outside [0, 1], or an energy is negative; names the cell.
     """
     p, t = (numpy_array(a).astype(np.float64) for a in (predicted, share))
     if p.shape != t.shape:
@@ -178,7 +179,7 @@ def evaluate_association(
 ) -> dict[str, Interval]:
     """The figures of many samples together, each with its bootstrap interval over events.
 
-    Counts are summed over samples before the ratios are taken, so that every cell counts the same.
+    Counts are summed over samples before the ratios are taken, so that all cells count equally.
 
     Parameters
     ----------
@@ -223,13 +224,13 @@ def compare_association(
     event : iterable of int, optional
         Event of each sample, the same for all systems; each is its own event by default.
     against, bootstrap, confidence, seed
-        As in `cmlflow.metrics.systems.compare_systems`; ``weighted_f1_difference`` in ``versus`` is by how much a
-        system is above the reference.
+        As in `cmlflow.metrics.systems.compare_systems`; ``weighted_f1_difference`` in ``versus`` is the system's value
+        minus that of the reference.
 
     Raises
     ------
     ValueError
-        Where systems, or samples and events, differ in number.
+        Systems, or samples and events, differ in number.
     """
     rows = {name: np.array([numpy_array(c) for c in given], np.float64).reshape(-1, 2, 4)
             for name, given in counts.items()}  # fmt: skip

@@ -49,8 +49,8 @@ def compare_candidates(
     `neutral_hadron`  all other neutral ones          all other neutral ones
     ================  ==============================  =====================================================
 
-    So a charged candidate is judged by whether it has the cells of its own track's particle, a piece of a charged
-    shower that is called neutral is impure, and photons and neutral hadrons apart must be told apart too.
+    So a charged candidate is judged by the cells of its own track's particle. A piece of a charged shower that is
+    called neutral is impure, and `photon` and `neutral_hadron` also require the two to be told apart.
 
     Parameters
     ----------
@@ -81,20 +81,20 @@ def compare_candidates(
                         these responses divided by their mean in their bin. E_candidate is the energy of its
                         four-momentum, E_true the particle's total energy;
         ``cell_response``, ``cell_resolution``
-                        the same with the energy of the candidate's cells, which for charged ones says what the
-                        track does not.
+                        the same with the energy of the candidate's cells; for charged candidates this is independent of
+                        the track.
 
-        By energy, candidates go by the particle with which they share most.
+        In bins of energy, a candidate belongs to the particle with which it shares most.
 
     Raises
     ------
     ValueError
-        Where candidates and events differ in number, or the arrays of a candidate do not fit.
+        Candidates and events differ in number, or the arrays of a candidate do not fit.
 
     Notes
     -----
-    Particles without visible energy are not counted, nor are candidates without cells, nor those whose track has no
-    known particle.
+    Not counted are particles without visible energy, candidates without cells, and candidates whose track has no known
+    particle.
 
     References
     ----------
@@ -125,7 +125,7 @@ def compare_candidates(
 def judged_candidates(
     event: Event, candidates: Any, preset: str | Preset, kinds: Sequence[str], where: str = "event"
 ) -> list[tuple[Array, Array]]:
-    """What became of the particles of each kind in one event, and what its candidates are.
+    """Which particles of each kind are found in one event, and which of its candidates are pure.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def _judged(
 
 
 def _joined(rows: Iterable[Array], width: int) -> Array:
-    """Rows of all events below each other, with the event's number in front."""
+    """Rows of all events, preceded by the number of the event."""
     numbered = [np.column_stack([np.full(len(r), i), r]) for i, r in enumerate(rows)]
     return np.concatenate([np.empty((0, width)), *numbered]) if numbered else np.empty((0, width))
 

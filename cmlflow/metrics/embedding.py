@@ -29,7 +29,7 @@ def embedding_metrics(
     z : array_like of shape (n_hits, D), float
         Embedding; compared by cosine, so its scale does not matter.
     particle_id : array_like of shape (n_hits,), int
-        True particle of each hit; hits with -1 take no part.
+        True particle of each hit; hits with -1 are ignored.
     energy : array_like of shape (n_hits,), float
         Hit energies, which define the core of a shower.
     seed : int
@@ -40,8 +40,8 @@ def embedding_metrics(
     core_fraction : float
         In (0, 1].
     n_pairs : int
-        Up to this many pairs of hits are used all; of more, half as many pairs of one particle and half as many of
-        different particles are drawn at random.
+        If there are more pairs of hits than this, as many are drawn at random: half of one particle, half of different
+        particles.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def embedding_metrics(
     Raises
     ------
     ValueError
-        Where lengths differ or a value of `z` or `energy` is not finite; names the hit.
+        Lengths differ or a value of `z` or `energy` is not finite; names the hit.
 
     Notes
     -----
@@ -146,7 +146,7 @@ def core_hits(particle: Ints, energy: Array, fraction: float = 0.95) -> NDArray[
 
 
 def area_under_curve(positive: Array, negative: Array) -> float:
-    """Probability that a positive exceeds a negative, ties counting half; nan without either.
+    """Probability that a positive exceeds a negative, ties counting half; nan if there are none of either.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def area_under_curve(positive: Array, negative: Array) -> float:
 
 
 def _prepared(z: Any, particle_id: Any, energy: Any, hits: str, core_fraction: float) -> tuple[Array, Ints]:
-    """Unit vectors and particles of the hits that take part, in an order that does not depend on the one given."""
+    """Unit vectors and particles of the hits in use, in an order that does not depend on the input's."""
     x, particle, e = _checked(z, particle_id, energy)
     if hits not in ("core", "all"):
         raise ValueError(f"hits is {hits!r}, expected 'core' or 'all'")
@@ -194,7 +194,7 @@ def _checked(z: Any, particle_id: Any, energy: Any) -> tuple[Array, Ints, Array]
 
 
 def _by_first_hit(particle: Ints) -> Ints:
-    """Particles numbered anew in the order in which they first appear, so that their numbers play no role."""
+    """Particles renumbered by first appearance, so that their numbers do not matter."""
     _, first, where = np.unique(particle, return_index=True, return_inverse=True)
     number = np.empty(len(first), np.int64)
     number[np.argsort(first)] = np.arange(len(first))

@@ -15,13 +15,13 @@ Weights = NDArray[np.int64]
 class Interval(float):
     """A figure with its confidence interval: a float that also knows `low` and `high`.
 
-    It calculates and compares as its value, prints as ``0.983 [0.975, 0.990]`` and unpacks as
+    It behaves as its value in arithmetic and comparisons, prints as ``0.983 [0.975, 0.990]`` and unpacks as
     ``value, low, high``.
 
     Parameters
     ----------
     value, low, high : float
-        The interval is nan where it cannot be known, as with a single event.
+        The interval is nan if it cannot be determined, as for a single event.
     """
 
     low: float
@@ -77,7 +77,7 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Weights, confi
     Parameters
     ----------
     numerator, denominator : ndarray of shape (n_events,)
-        Per event: for an efficiency, the particles found and the particles there are.
+        Per event: for an efficiency, the particles found and all particles.
     weights : ndarray of shape (n_resamples, n_events), int
         From `resamples`.
     confidence : float
@@ -121,7 +121,7 @@ def statistic_interval(
 def replicas_of(statistic: Callable[[NDArray[np.int64]], float], event: NDArray[np.int64], weights: Weights) -> Array:
     """A statistic of per-particle rows in every bootstrap sample, shape (n_resamples,); see `statistic_interval`.
 
-    Without entries where fewer than two events have rows: nothing can be said then.
+    Empty if fewer than two events have rows.
     """
     if len(event) == 0 or (event == event[0]).all():
         return np.empty(0)
@@ -129,7 +129,7 @@ def replicas_of(statistic: Callable[[NDArray[np.int64]], float], event: NDArray[
 
 
 def percentile_interval(value: float, replicas: Array, confidence: float = 0.95) -> Interval:
-    """A figure with the central quantiles of its bootstrap replicas; those that are not finite are left out."""
+    """A figure with the central quantiles of its bootstrap replicas; replicas that are not finite are left out."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, expected a probability between 0 and 1")
     replicas = replicas[np.isfinite(replicas)]

@@ -123,10 +123,10 @@ def compare_jets(
 
     Notes
     -----
-    The jets of the sample `jets` are turned to fly along the z axis and were perpendicular to the beams before, so that
-    the absolute momentum here is what the transverse momentum is at a collider. True energies are total energies: the
-    mass of a neutron, and that of a proton whose track is taken for a pion's, is missing from any system, so that
-    perfect pattern recognition has a small negative bias too.
+    The jets of the sample `jets` were perpendicular to the beams before they were turned along the z axis, so the
+    absolute momentum here is the transverse momentum at a collider. True energies are total energies. No system
+    measures the mass of a neutron, or that of a proton whose track is taken for a pion's, so perfect pattern
+    recognition has a small negative bias too.
     """
     samples: dict[str, dict[str, Sample]] = {}
     n_events = 0

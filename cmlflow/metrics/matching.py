@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ROUNDING = 1e-4
-"""By how much a sum of shares may exceed 1."""
+"""Tolerance of a sum of shares above 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def association_scores(labels: Any, event: Event, fractions: tuple[Any, Any, Any
     Raises
     ------
     ValueError
-        Where labels and hits differ in number, or a label, hit, share or fraction is out of range.
+        Labels and hits differ in number, or a label, hit, share or fraction is out of range.
 
     References
     ----------
@@ -103,8 +103,8 @@ def association_scores(labels: Any, event: Event, fractions: tuple[Any, Any, Any
 def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = None) -> Matching:
     """The scores of `association_scores` with the energies and hit counts that go with them.
 
-    Costs one pass over the deposits: a pair without a common hit has the score 1, so only what common hits take
-    away from it is summed.
+    Takes one pass over the deposits: a pair without a common hit has the score 1, so only the reduction by common hits
+    is summed.
     """
     n_particles = event.n_particles
     energy = event.energy.astype(np.float64)
@@ -151,7 +151,7 @@ def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = No
 
 
 def checked_assignment(labels: Any, event: Event, where: str | None = None) -> NDArray[Any]:
-    """Labels or shares of one event, whichever was given: `checked_labels` or `checked_shares`.
+    """Labels or shares of one event, checked by `checked_labels` or `checked_shares`.
 
     Shares are floats (or truth values) of two axes; whole numbers of two axes are taken for misplaced labels.
     """
@@ -167,7 +167,7 @@ def checked_shares(shares: Any, event: Event, where: str | None = None) -> Array
     Parameters
     ----------
     shares : array_like or tensor of shape (C, n_hits), float or bool
-        Part of each hit that belongs to each cluster, in [0, 1]; what a column's sum leaves of 1 is nobody's.
+        Part of each hit that belongs to each cluster, in [0, 1]. The remainder of a column is unassigned.
     event : Event
     where : str, optional
         Name of the event in messages; its number by default.
@@ -175,8 +175,8 @@ def checked_shares(shares: Any, event: Event, where: str | None = None) -> Array
     Raises
     ------
     ValueError
-        Names the event, the shape, or the first hit whose share or sum of shares cannot be. Rounding, 1e-4, is
-        forgiven.
+        Names the event, the shape, or the first hit with an impossible share or sum of shares. Rounding errors of 1e-4
+        are tolerated.
     """
     where = where or event.title
     g = numpy_array(shares).astype(np.float64)
@@ -206,7 +206,7 @@ def checked_labels(labels: Any, event: Event, where: str | None = None) -> Ints:
     Raises
     ------
     ValueError
-        Names the event, both lengths, or the first hit with a label that cannot be.
+        Names the event, both lengths, or the first hit with an impossible label.
     """
     where = where or event.title
     y = numpy_array(labels)

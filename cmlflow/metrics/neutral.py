@@ -1,4 +1,4 @@
-"""What is left when the tracks have got their cells: energy and place of the neutral particles."""
+"""Energy and place of the neutral particles, which remain when the tracks have their cells."""
 
 from __future__ import annotations
 
@@ -80,9 +80,8 @@ def neutral_scores(event: Event, predicted: Any, *, layer: int = 2, mask: Any = 
     event : Event
         With tracks and truth.
     predicted : array_like of shape (n_tracks, n_hits), float, or candidates
-        Part of each cell that belongs to each track: what their sum leaves of 1 is neutral. Or an object with ``share``
-        (C, n_hits) and ``track`` (C,): the shares of candidates without a track, -1, are neutral, and what is left of
-        1 is nobody's.
+        Part of each cell that belongs to each track; the remainder is neutral. Or an object with ``share`` (C, n_hits)
+        and ``track`` (C,): the shares of candidates without a track, -1, are neutral, and the remainder is unassigned.
     layer : int
         In which the barycentres are compared.
     mask : array_like of shape (n_hits,), bool, optional
@@ -157,8 +156,8 @@ def compare_neutral(
 
     Notes
     -----
-    A width says something only beside its bias: a system that leaves no neutral energy at all has a residual of -1
-    in every event, and no width.
+    A width means nothing without its bias: a system that leaves no neutral energy has a residual of -1 in every event,
+    and no width.
 
     References
     ----------

@@ -54,7 +54,7 @@ RATES = (
 
 
 def preset_of(preset: str | Preset) -> Preset:
-    """The preset with a name; a `Preset` is returned as it is."""
+    """The preset of this name; a `Preset` is returned unchanged."""
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:
@@ -64,7 +64,7 @@ def preset_of(preset: str | Preset) -> Preset:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What became of each particle and what each cluster is, for one event.
+    """Which particles are found and which clusters are pure, fake or merged, for one event.
 
     Attributes
     ----------
@@ -140,10 +140,10 @@ def reconstruction_metrics(
 ) -> dict[str, float]:
     """Reconstruction figures of one clustered event or of many together.
 
-    Over many events, particles and clusters are pooled: the efficiency is the number of particles found in all
-    events over the number of particles in all events, so that an event counts by its particles. The paper gives its
-    figures by particle energy and by multiplicity and does not say how it averages over events; at fixed
-    multiplicity, pooling and averaging the efficiency per event agree.
+    Over many events, particles and clusters are pooled: the efficiency is the number of particles found in all events
+    over the number of all particles, so that events count by their particles. The paper gives its figures by particle
+    energy and by multiplicity and does not say how it averages over events; at fixed multiplicity, pooling agrees with
+    averaging the efficiency per event.
 
     Parameters
     ----------
@@ -171,15 +171,15 @@ def reconstruction_metrics(
     Raises
     ------
     ValueError
-        Where events and labels differ in number, or labels and hits of an event do; names the event.
+        Events and labels differ in number, or labels and hits of an event do; names the event.
 
     Notes
     -----
     Particles without visible energy are not counted as simulated, noise hits (-1) belong to no cluster, and a
     cluster of hits that no known particle touched is an impure, fake one. With hard labels the duplicate rate is zero
-    by construction (two clusters cannot both hold over 80 % of a particle's squared energy; it is for shares), and
-    splitting shows in `split_rate` and `ratio`. Of shares, a cluster with any part of any hit is counted. What the
-    CMSSW histograms call purity is `completeness` here; their efficiency cut includes equality.
+    by construction, because two clusters cannot both hold over 80 % of a particle's squared energy; it is meant for
+    shares. Splitting shows in `split_rate` and `ratio`. With shares, every cluster with any part of any hit counts.
+    What the CMSSW histograms call purity is `completeness` here; their efficiency cut includes equality.
 
     References
     ----------
@@ -197,7 +197,7 @@ def reconstruction_metrics(
 
 
 def paired(events: Event | Sequence[Event], arrays: Any, name: str) -> Iterator[tuple[str, Event, Any]]:
-    """Events with the array that belongs to each, one at a time; one event with its array will do.
+    """Events with their arrays, one at a time; also one event with its array.
 
     Yields
     ------

@@ -20,9 +20,9 @@ TRUNCATED = 0.8796256610342398
 TAIL = 3.0
 STEPS = 200
 FIGURES = ("core_sigma", "bias", "median", "sigma_eff", "tails")
-"""Figures of residuals, which lie to both sides of 0."""
+"""Figures of residuals, which have either sign."""
 WIDTHS = ("core_sigma", "sigma_eff")
-"""Those of them that say how wide the distribution is."""
+"""Those that measure the width of the distribution."""
 DISTANCES = ("mean", "median", "quantile_68")
 """Figures of distances, which are not negative."""
 SIMPLE: dict[str, Callable[[Array], Any]] = {
@@ -91,7 +91,7 @@ def residual_figures(
     residuals : array_like of shape (n,), float
         From `neutral_residual`; nan are left out.
     event : array_like of shape (n,), int, optional
-        Event of each; each its own by default.
+        Event of each; by default every residual is an event of its own.
     bootstrap, confidence, seed
         As in `cmlflow.evaluate`.
 
@@ -124,7 +124,7 @@ def residuals_by_energy(
     ----------
     residuals, energy : array_like of shape (n,), float
     bins : array_like of shape (n_bins + 1,), float
-        Rising edges, in the unit of `energy`.
+        Increasing edges, in the unit of `energy`.
     **options
         Go to `residual_figures`; `event` has shape (n,).
 

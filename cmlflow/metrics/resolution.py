@@ -54,7 +54,7 @@ def calibrated(response: ArrayLike, energy: ArrayLike, bins: ArrayLike = ENERGY_
     response : array_like of shape (n,), float
     energy : array_like of shape (n,), float [GeV]
     bins : array_like of shape (n_bins + 1,), float [GeV]
-        Rising edges; below the first and above the last lies a bin more.
+        Increasing edges; values outside them form two more bins.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def resolution(response: ArrayLike, energy: ArrayLike, bins: ArrayLike = ENERGY_
 
 
 def bin_of(energy: ArrayLike, bins: ArrayLike) -> Ints:
-    """Number of the energy bin: 0 below the first edge, len(bins) above the last; the last edge belongs below it."""
+    """Number of the energy bin: 0 below the first edge, len(bins) above the last, whose edge belongs below it."""
     edges = np.asarray(bins, np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise ValueError(f"energy bins are {bins!r}, expected at least two rising edges [GeV]")
@@ -87,9 +87,8 @@ def hit_weights(event: Event, layer_weights: ArrayLike | None = None) -> Array:
     ----------
     event : Event
     layer_weights : array_like of shape (n_layers,), optional
-        Energy per unit of hit energy [GeV per MIP], one for each layer 1, 2, ... Where it is missing, those of the
-        event's detector; 1 where the event names no detector that is known with weights, which leaves the response on
-        an arbitrary scale that the calibration removes.
+        Energy per unit of hit energy [GeV per MIP], one for each layer 1, 2, ... By default those of the event's
+        detector, or 1 if it has none; the response then has an arbitrary scale, which the calibration removes.
 
     Returns
     -------
@@ -129,8 +128,8 @@ def particle_response(
     """Response E_reco / E_true of each particle of one event, and the same for perfect pattern recognition.
 
     The cluster of a particle is the one that shares most energy with it; where its R2S reaches the purity cut of the
-    preset the particle is left out. E_reco is the sum of the hit energies of the cluster times the layer weights, or
-    what is given for it.
+    preset the particle is left out. E_reco is the given energy, or the sum of the cluster's hit energies times the
+    layer weights.
 
     Parameters
     ----------
@@ -144,7 +143,8 @@ def particle_response(
         What perfect pattern recognition collects: the particle's own deposits in all hits, its share of each hit; or,
         as in the paper, the whole energy of the hits labelled with it.
     energies : array_like of shape (n_clusters,), optional
-        E_reco of the clusters, as from shares of hits or a regression; layer weights are then for the floor alone.
+        E_reco of the clusters, for example from shares of hits or a regression. Layer weights then apply only to the
+        floor.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def particle_response(
 
 
 def resampled_resolution(response: Array, energy_bin: Ints, times: Ints) -> float:
-    """`resolution` of a sample in which each entry appears `times` times, calibrated anew; bins from `bin_of`."""
+    """`resolution` of a sample in which each entry appears `times` times, recalibrated; bins from `bin_of`."""
     scaled = _scaled(response, energy_bin, times)
     order = np.argsort(scaled)
     return _half_width(np.repeat(scaled[order], times[order]), 0.683)

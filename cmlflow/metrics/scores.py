@@ -18,9 +18,9 @@ FIGURES = (*RATES, "response", "resolution", "resolution_floor")
 class Evaluation(Mapping[str, Interval]):
     """Scores of a clustering, each with its bootstrap interval over events.
 
-    The limits are percentiles over resampled events; a rate of exactly 0 or 1 resamples to itself, so that its
-    interval has no width and says nothing about rare failures. Reads as a mapping (``table["efficiency"]``) or by
-    attribute (``table.efficiency``), prints as a table.
+    The limits are percentiles over resampled events; a rate of exactly 0 or 1 resamples to itself, so its interval has
+    no width and says nothing about rare failures. Reads as a mapping (``table["efficiency"]``) or by attribute
+    (``table.efficiency``), prints as a table.
 
     Attributes
     ----------

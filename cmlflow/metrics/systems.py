@@ -32,8 +32,8 @@ class Sample:
     statistic : callable
         Takes the columns of some rows, each as one argument, and returns a function of how often each row counts.
     ratio : bool
-        Whether systems are compared by the ratio (widths and distances, better when small: the reference's over the
-        system's own, so that 3 says three times better) or by the difference (the system's own minus the reference's).
+        Whether systems are compared by the ratio (for widths and distances: the reference's over the system's, so 3
+        means three times better) or by the difference (the system's minus the reference's).
     """
 
     event: Ints
@@ -63,13 +63,13 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
     figures : dict of str to dict of Interval
         By system and figure.
     versus : dict of str to dict of Interval
-        Every other system against the reference, on the same resamples of events. Names end in ``_ratio`` for widths
-        and distances, the reference's over the system's own: 3 says three times better. They end in ``_difference``
-        for all others: the system's own minus the reference's. Empty without a reference.
+        Every other system against the reference, on the same resamples of events. For widths and distances, names end
+        in ``_ratio``, the reference's over the system's: 3 means three times better. For all others they end in
+        ``_difference``, the system's minus the reference's. Empty without a reference.
     against : str or None
         The reference.
     n : dict of str to int
-        Rows (events, particles) behind the figures of each system, the most of any of its figures.
+        Largest number of rows (events, particles) behind any figure of each system.
     low, high : float or None [GeV]
         Limits of the bin of true energy; None for all energies together.
     by_energy : list of SystemFigures
@@ -136,7 +136,7 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> SystemFigures:
-        """From what `to_dict` gave, also after a turn through JSON."""
+        """From what `to_dict` gave, also after a round trip through JSON."""
 
         def intervals(of: Mapping[str, Mapping[str, Sequence[float | None]]]) -> dict[str, dict[str, Interval]]:
             return {system: {name: known(value) for name, value in own.items()} for system, own in of.items()}
@@ -175,9 +175,9 @@ def compare_systems(
     samples : dict of str to dict of str to Sample
         By system and figure.
     n_events : int
-        Events that all systems have seen.
+        Number of events, the same for all systems.
     bins : array_like of shape (n_bins + 1,), float, optional [GeV]
-        Rising edges; rows outside count for all energies together only.
+        Increasing edges; rows outside count only for all energies together.
     against : str, optional
         The system that the others are compared with.
     bootstrap, confidence, seed
@@ -186,7 +186,7 @@ def compare_systems(
     Raises
     ------
     ValueError
-        Where `against` is none of the systems, or the edges do not rise.
+        `against` is none of the systems, or the edges do not rise.
     """
     if against is not None and against not in samples:
         raise ValueError(f"against is {against!r}, expected one of {', '.join(samples)}")

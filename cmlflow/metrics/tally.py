@@ -1,4 +1,4 @@
-"""What is kept of each scored event, and the figures that follow from it, overall, by multiplicity and by energy."""
+"""Counts of each scored event, and the figures from them: overall, by multiplicity and by energy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tally:
         floor: str = "deposits",
         energies: Array | None = None,
     ) -> None:
-        """Score one event, by labels (n_hits,) or shares (C, n_hits), and energies (C,) where they are not theirs."""
+        """Score one event, by labels (n_hits,) or shares (C, n_hits), and energies (C,) that are not sums of hits."""
         m = match(labels, event)
         verdict = judge(m, preset)
         response, ideal = particle_response(m, event, preset, layer_weights, floor, energies)
@@ -156,7 +156,7 @@ class Table:
         return {name: ratio_interval(sums[:, k, 0], sums[:, k, 1], weights, self._confidence) for k, name in each}
 
     def _mean(self, value: Array, event: Ints, weights: Weights) -> Interval:
-        """Mean of the values that there are; `event` counts within the events of the weights."""
+        """Mean of the known values; `event` counts within the events of the weights."""
         there = np.isfinite(value)
         total = sum_by(event[there], value[there], weights.shape[1])
         n = sum_by(event[there], np.ones(int(there.sum())), weights.shape[1])

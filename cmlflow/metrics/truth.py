@@ -1,4 +1,4 @@
-"""What perfect pattern recognition makes of an event, and which true particles it could have seen."""
+"""Candidates of perfect pattern recognition, and which true particles it could have seen."""
 
 from __future__ import annotations
 
@@ -50,17 +50,16 @@ def true_candidates(
 
     Charged candidates have the momentum of the track, the direction of the track and the mass of a pion, as the tracks
     of any system have. Neutral ones have no mass, the calibrated energy of their true deposits in the hits, and
-    fly from the vertex to the barycentre of these. Particles without a track that left nothing in the hits have none.
+    fly from the vertex to the barycentre of these. Particles without a track and without deposits have no candidate.
 
     Parameters
     ----------
     event : Event
         With tracks and truth.
     calibrate : callable, optional
-        What another system does to turn its cells into energies, so that the two differ by pattern recognition alone.
-        By default the sum of shares times hit energies times the layer weights of the detector.
-    vertex : array_like of shape (3,), optional [cm]
-        As in `vertex_of`.
+        How another system turns cells into energies, so that the two differ only by pattern recognition. By default the
+        sum of shares times hit energies times the layer weights of the detector. vertex : array_like of shape (3,),
+        optional [cm] As in `vertex_of`.
     """
     if event.tracks is None:
         raise ValueError(f"{event.title}: has no tracks, expected tracks (an empty list of them is allowed)")

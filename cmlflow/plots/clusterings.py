@@ -90,7 +90,7 @@ def _candidate_data(event: Event, given: Any, where: str) -> dict[str, Any]:
         names.append(f"candidate {c}: {kind} {momentum[c, 3]:.3g} GeV{of}" + (_belongs(event, k) if known else ""))
     caption = f"{int(charged.sum())} charged and {int((~charged).sum())} neutral candidates"
     nobody = float(event.energy @ np.clip(1 - share.sum(axis=0), 0, 1))
-    left = f"{100 * nobody / max(float(event.energy.sum()), 1e-12):.1f} % of the energy is nobody's."
+    left = f"{100 * nobody / max(float(event.energy.sum()), 1e-12):.1f} % of the energy is unassigned."
     if known and event.tracks is not None:
         verdicts = judged_candidates(event, given, "paper", ("charged", "neutral"), where)
         parts = [f"{int(p[:, 1].sum())} of {len(p)} {kind}" for (p, _), kind in

@@ -76,7 +76,7 @@ def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
     Raises
     ------
     ValueError
-        Where labels and hits differ in number, or a label cannot be.
+        Labels and hits differ in number, or a label cannot be.
 
     Examples
     --------

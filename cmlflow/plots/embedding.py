@@ -71,7 +71,7 @@ def embedding_figure(event: Event, embeddings: Mapping[str, Any], seed: int = 0)
     Raises
     ------
     ValueError
-        Where an embedding and the event differ in their number of hits.
+        An embedding and the event differ in their number of hits.
 
     References
     ----------

@@ -59,9 +59,9 @@ def event_display(
     Raises
     ------
     ValueError
-        Where labels do not fit the events.
+        Labels do not fit the events.
     OSError
-        Where the file cannot be written.
+        The file cannot be written.
 
     Notes
     -----

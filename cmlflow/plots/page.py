@@ -53,7 +53,7 @@ def write_page(path: str | Path, html: str) -> Path:
     Raises
     ------
     OSError
-        Where the file cannot be written; one that was there before is kept.
+        The file cannot be written; one that was there before is kept.
     """
     with atomically(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -95,7 +95,7 @@ def table_html(
     Raises
     ------
     ValueError
-        Where a row has another length than the head.
+        A row has another length than the head.
     """
     bold = set(marked)
     lines = []

@@ -86,7 +86,7 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section], lead
     Raises
     ------
     OSError
-        Where the file cannot be written; one that was there before is kept.
+        The file cannot be written; one that was there before is kept.
     """
     links = "".join(f'<a href="#part-{i}">{escape(s.title)}</a>' for i, s in enumerate(sections))
     parts = "\n".join(

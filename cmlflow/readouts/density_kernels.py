@@ -49,7 +49,7 @@ def nearest_higher(cloud: Leaves, order: NDArray[np.int64]) -> tuple[NDArray[np.
     ----------
     cloud : Leaves
     order : ndarray of shape (N,), int64
-        The points by falling rank.
+        The points by decreasing rank.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class CellRecipe:
     sample : str
         Training sample; validation and tuning samples are its ``-validation`` and ``-tuning`` variants.
     n_events, n_validation, n_tuning : int
-        Events for training, made once and reflected anew in every epoch; for choosing the epoch; for calibration.
+        Events for training, made once and reflected differently in every epoch; to choose the epoch; to calibrate.
     build : callable
         ``build(config, training, device, verbose)``: the class of the network.
     config : object

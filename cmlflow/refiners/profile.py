@@ -51,7 +51,7 @@ class Summary:
 
 
 def summarise(x: Tensor, z: Tensor, labels: Tensor) -> Summary:
-    """Summaries of the clusters 0..C-1; hits with the label -1 take no part.
+    """Summaries of the clusters 0..C-1; hits with the label -1 are ignored.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class HitAssigner(nn.Module):
         -------
         labels : ndarray of shape (n_hits,), int64
             0..C'-1 in the order of the clusters given; showers that are the most likely one of no hit disappear, and
-            what they have of hits is nobody's.
+            what they have of hits is unassigned.
         shares : ndarray of shape (C', n_hits), float32
             The part of every hit that each shower has: the softmax of the scores of the last stage.
 

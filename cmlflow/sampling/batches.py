@@ -32,7 +32,7 @@ class Batch:
     ptr : Tensor of shape (B + 1,), int64
         Event b owns points ``ptr[b]:ptr[b+1]``.
     origin : Tensor of shape (N, 3), float32
-        Charged, neutral and nobody's part of each hit, see `Points`; 0 without tracks.
+        Charged, neutral and noise part of each hit, see `Points`; 0 without tracks.
     """
 
     x: Tensor

@@ -21,7 +21,7 @@ LAYERS = (2, 6)
 
 @dataclass(frozen=True, eq=False)
 class FocusSample:
-    """The points around one track: first its own, then the others by rising ΔR.
+    """The points around one track: first its own, then the others by increasing ΔR.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def track_distances(
     Raises
     ------
     ValueError
-        Where the event has no tracks (None), or a track lies on the beam axis.
+        The event has no tracks (None), or a track lies on the beam axis.
     """
     where, beam = event.title, beam or beam_axis(event.detector)
     if event.tracks is None:

@@ -40,7 +40,7 @@ def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
     OSError
         Names the file; for example on a full disk.
     TypeError
-        Where something else than a `FocusSample` is found.
+        Something else than a `FocusSample` is found.
     """
     import pyarrow as pa
 
@@ -95,9 +95,9 @@ class FocusFile(Sequence[FocusSample]):
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        No such file.
     FormatError
-        Where it is no Parquet file, or was not written by `write_focus`.
+        It is no Parquet file, or was not written by `write_focus`.
     """
 
     def __init__(self, path: PathLike) -> None:

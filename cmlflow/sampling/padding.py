@@ -67,7 +67,7 @@ def padded(
     Raises
     ------
     ValueError
-        Where `max_points` is not positive.
+        `max_points` is not positive.
 
     References
     ----------

@@ -171,7 +171,7 @@ def nearest_tracks(event: Event, farthest: float = FARTHEST) -> tuple[FloatArray
     Raises
     ------
     ValueError
-        Where `farthest` is not positive.
+        `farthest` is not positive.
     """
     if not farthest > 0:
         raise ValueError(f"farthest is {farthest}, expected a positive distance in cm")

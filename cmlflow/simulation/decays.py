@@ -66,7 +66,7 @@ def two_body(parent: Array, mass_1: float, mass_2: float, cosine: float, azimuth
     Raises
     ------
     ValueError
-        Where the parent is lighter than the two.
+        The parent is lighter than the two.
 
     References
     ----------

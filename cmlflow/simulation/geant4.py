@@ -95,7 +95,7 @@ def simulate_showers(
     Raises
     ------
     ImportError
-        Where geant4-pybind is not installed.
+        Geant4-pybind is not installed.
     ValueError
         For an unknown particle, split or detector, an impossible range, or an output with other showers in it.
     RuntimeError

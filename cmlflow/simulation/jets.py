@@ -131,7 +131,7 @@ class JetGun:
         Raises
         ------
         ValueError
-            Where the split has no such jet.
+            The split has no such jet.
         """
         jets = Jets.packaged() if self.jets is None else self.jets
         wanted = self.n_particles if n_particles is None else (n_particles, n_particles)

@@ -173,7 +173,7 @@ class ShowerLibrary:
         Raises
         ------
         ValueError
-            Where there is none, or their detectors differ.
+            There is none, or their detectors differ.
         """
         names = sorted({lib.detector for lib in libraries})
         if len(names) != 1:
@@ -213,7 +213,7 @@ class ShowerLibrary:
         Raises
         ------
         ValueError
-            Where arrays are missing, or are those of another detector.
+            Arrays are missing, or are those of another detector.
         """
         flat = isinstance(find_detector(detector), Slab)
         with np.load(path) as f:
@@ -264,7 +264,7 @@ class ShowerLibrary:
         Raises
         ------
         ValueError
-            Where the file is of another kind or damaged.
+            The file is of another kind or damaged.
         """
         return cls(**read_showers(path))
 

@@ -71,7 +71,7 @@ def overlay(
     Raises
     ------
     ValueError
-        Where a symmetry is not in 0..7, or there is not one per shower.
+        A symmetry is not in 0..7, or there is not one per shower.
 
     References
     ----------

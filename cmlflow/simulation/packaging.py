@@ -118,7 +118,7 @@ def build_slab(files: Sequence[str | Path], pdg_id: int, output: str | Path) -> 
     Raises
     ------
     ValueError
-        Where a file holds showers of another particle or detector.
+        A file holds showers of another particle or detector.
 
     Notes
     -----

@@ -133,7 +133,7 @@ def overlay_slab(
     Raises
     ------
     ValueError
-        Where there are not as many showers and symmetries as particles, or cells are selected without noise.
+        There are not as many showers and symmetries as particles, or cells are selected without noise.
 
     References
     ----------

@@ -15,7 +15,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     Raises
     ------
     OSError
-        Where the file cannot be written; an older checkpoint is then still there.
+        The file cannot be written; an older checkpoint is then still there.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")  # the same name every time: a killed run leaves at most one
@@ -37,7 +37,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Where the file is not a checkpoint.
+        The file is not a checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
