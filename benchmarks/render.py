@@ -53,7 +53,7 @@ BLOCKS = {
     "scores": Block(DOCS / "reference" / "results.md", RESULTS / "compact" / "scores.json", all_scores),
     "speed": Block(DOCS / "explanation" / "speed.md", RESULTS / "speed" / "speed.json", speed_table),
     "physics": Block(RESULTS / "physics" / "README.md", RESULTS / "physics" / "results.json", physics_tables),
-    "flow-goals": Block(DOCS / "explanation" / "particle-flow.md", RESULTS / "flow" / "results.json", flow_goals),
+    "flow-goals": Block(RESULTS / "flow" / "README.md", RESULTS / "flow" / "results.json", flow_goals),
 }
 
 

@@ -97,7 +97,7 @@ def test_python_of_the_tutorial_runs(tmp_path, monkeypatch):
 def test_python_of_the_first_particle_flow_block_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(blocks(ROOT / "docs/explanation/particle-flow.md", "python")[0], "particle-flow.md", "exec"), names)
+    exec(compile(blocks(ROOT / "docs/tutorial/particle-flow.md", "python")[0], "particle-flow.md", "exec"), names)
     assert len(names["candidates"]) == 5
     stored = cmlflow.io.read_candidates("candidates.parquet")
     for have, want in zip(stored, names["candidates"], strict=True):
