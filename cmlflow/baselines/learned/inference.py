@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cmlflow.association.cell_shares import CellShares, cell_shares
 from cmlflow.association.origin import calibrated
 from cmlflow.detectors import DETECTORS, Slab
-from cmlflow.event import Event, Tracks
+from cmlflow.event import Deposits, Event, Tracks
 from cmlflow.sampling.focus import track_distances
 
 Array = NDArray[np.float64]
@@ -139,6 +139,52 @@ def iterative(
     return [run.shares(calibration) for run in runs]
 
 
+def true_steps(event: Event, settings: Inference = Inference()) -> list[tuple[Event, int]]:  # noqa: B008
+    """What iterative inference sees of an event if every answer is right: training samples for it.
+
+    Parameters
+    ----------
+    event : Event
+        With tracks and truth.
+    settings : Inference
+
+    Returns
+    -------
+    list of (Event, int)
+        The event before each step, with deposits of what is left, and the place of the track whose turn it is. Ends
+        before a track whose particle is not known, as what it left cannot be subtracted.
+    """
+    assert event.tracks is not None
+    out, gone = [], np.zeros(0, np.int64)
+    order = np.argsort(-event.tracks.momentum, kind="stable")
+    d, energy = event.deposits, event.energy.astype(np.float64)
+    for step, track in enumerate(order):
+        taken = np.isin(d.particle, gone)
+        left = np.clip(1 - np.bincount(d.hit[taken], event.fractions[taken], event.n_hits), 0, 1)
+        kept = (left == 1) | (energy * left >= _floor(event, settings))
+        rest = np.isin(np.arange(len(order)), order[step:])
+        now = event.replace(
+            energy=(energy * left).astype(np.float32),
+            deposits=Deposits(d.hit[~taken], d.particle[~taken], d.energy[~taken]),
+            particle_id=None,
+            purity=None,
+            tracks=_some(event.tracks, rest),
+        )
+        out.append((now[kept], int(np.flatnonzero(np.flatnonzero(rest) == track)[0])))
+        if event.tracks.particle[track] < 0:
+            break
+        gone = np.append(gone, event.tracks.particle[track])
+    return out
+
+
+def _floor(event: Event, settings: Inference) -> Array:
+    """Energy below which what is left of a cell is dropped, shape (n_hits,)."""
+    detector = DETECTORS.get(event.detector or "")
+    noise = detector.noise[event.layer - 1] if isinstance(detector, Slab) and event.n_hits else 0.0
+    out: Array = np.maximum(settings.noise * noise, settings.least * event.energy.astype(np.float64))
+    return out
+
+
 class _Run:
     """One event while its tracks are taken out one by one; `now` is a valid event at every step."""
 
@@ -152,10 +198,7 @@ class _Run:
         self.left = np.ones(event.n_hits)
         self.neutral, self.rest = np.zeros(event.n_hits), np.zeros(event.n_hits)
         self.seen = np.zeros(event.n_hits, np.bool_)
-        detector = DETECTORS.get(event.detector or "")
-        noise = detector.noise[event.layer - 1] if isinstance(detector, Slab) and event.n_hits else 0.0
-        energy = event.energy.astype(np.float64)
-        self.floor = np.maximum(settings.noise * noise, settings.least * energy)
+        self.floor = _floor(event, settings)
 
     def place(self, track: int) -> int:
         """Number of a track in the event as it is now."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cmlflow.association.cell_shares import CellShares, require_tracks
 from cmlflow.baselines.learned.base import CellNetwork
 from cmlflow.baselines.learned.clouds import Cloud, network_scores
-from cmlflow.baselines.learned.inference import MODES, Inference, common, iterative
+from cmlflow.baselines.learned.inference import MODES, Inference, common, iterative, true_steps
 from cmlflow.baselines.learned.losses import CellLoss
 from cmlflow.detectors import DETECTORS, Slab
 from cmlflow.event import Event, as_events
@@ -65,6 +65,8 @@ class PointNetConfig:
     scales : tuple of 5 float
         Centre of z, scales of x and y, of z, of the distance to the track [cm], and of the layer.
     inference : Inference
+    steps : bool, default=False
+        Train on the event before each step of iterative inference with perfect answers, in place of whole events.
     """
 
     output: str = "parts"
@@ -80,6 +82,7 @@ class PointNetConfig:
     mode: str = "common"
     scales: tuple[float, ...] = SLAB_SCALES
     inference: Inference = Inference()  # noqa: RUF009  frozen
+    steps: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -131,6 +134,10 @@ class PointNetRegressor(CellNetwork):
 
     def clouds(self, event: Event) -> list[Cloud]:
         """The points around each track."""
+        if self.config.steps:
+            steps = true_steps(event, self.config.inference)
+            chosen = [(now, focus_samples(now, self._radius(now))[t]) for now, t in steps]
+            return [c for now, sample in chosen for c in focus_clouds(now, [sample], self.config.scales)]
         samples = focus_samples(event, self._radius(event))
         return list(focus_clouds(event, samples, self.config.scales))
 

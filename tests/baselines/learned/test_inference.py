@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from cmlflow import simulate
-from cmlflow.baselines.learned.inference import Inference, common, iterative
+from cmlflow.baselines.learned import PointNetConfig, PointNetRegressor
+from cmlflow.baselines.learned.inference import Inference, common, iterative, true_steps
+from cmlflow.event.deposits import particle_shares
 from cmlflow.metrics import neutral_shares, track_shares
-from cmlflow.sampling.focus import track_distances
+from cmlflow.sampling.focus import focus_samples, track_distances
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,25 @@ def test_settings_are_checked():
         Inference(spread=0)
     with pytest.raises(ValueError, match="0 or more and below 1"):
         Inference(least=1)
+
+
+def test_true_steps_leave_what_later_tracks_and_neutral_particles_left(jets):
+    event = next(e for e in jets if len(e.tracks) > 1)
+    steps = true_steps(event, Inference(noise=0, least=0))
+    order = np.argsort(-event.tracks.momentum, kind="stable")
+    assert len(steps) == len(order)
+    shares, gone = particle_shares(event), []
+    for k, (now, place) in enumerate(steps):
+        assert now.tracks.momentum[place] == event.tracks.momentum[order[k]] == now.tracks.momentum.max()
+        want = float((event.energy * (1 - shares[gone].sum(axis=0))).sum())
+        assert float(now.energy.sum()) == pytest.approx(want, rel=1e-4)
+        assert not np.isin(now.deposits.particle, gone).any()
+        gone.append(int(event.tracks.particle[order[k]]))
+
+
+def test_training_on_steps_has_one_sample_for_each_track(jets):
+    model = PointNetRegressor(PointNetConfig(width=0.1, steps=True))
+    for event in jets:
+        clouds = model.clouds(event)
+        assert len(clouds) == len(event.tracks)
+        assert len(clouds[0]) == len(focus_samples(event, 0.4)[int(event.tracks.momentum.argmax())])
