@@ -159,6 +159,7 @@ DETECTORS: dict[str, Detector] = {
         _hgcal(),
         _slab("slab-hg", [64, 32, 32, 16, 16, 8], [13, 34, 17, 14, 8, 14]),
         _slab("slab-lg", [32, 8, 8, 8, 8, 8], [4 * 13, 16 * 34, 16 * 17, 4 * 14, 4 * 8, 14]),
+        _slab("slab-lg-sum", [32, 8, 8, 8, 8, 8], [2 * 13, 4 * 34, 4 * 17, 2 * 14, 2 * 8, 14]),
         _slab("slab-base", [64] * 6, [0] * 6),
     )
 }
@@ -173,6 +174,7 @@ def detector(name: str) -> Detector:
         ``"hgcal"``: the 50-layer detector in which the core paper's samples are simulated, with the layer weights
         10.6 MeV per MIP (layers 1-28) and 47.4 MeV per MIP (29-50). ``"slab-hg"`` and ``"slab-lg"``: the six layers,
         three electromagnetic and three hadronic, in which particle flow is studied, with fine and with coarse cells;
+        ``"slab-lg-sum"``: those coarse cells with the noise of the fine ones in them, added in quadrature;
         ``"slab-base"``: the same with the finest cells in every layer and without noise, the grid of the slab's shower
         libraries. These are `Slab`.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cmlflow.baselines.learned.base import CellNetwork
 from cmlflow.baselines.learned.folder import is_cell_network
 from cmlflow.baselines.learned.loading import load_regressor
+from cmlflow.baselines.learned.superresolution import SuperResolver
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.model_folder import PACKAGED, find_model, packaged_models
 from cmlflow.particle_flow import ParticleFlow, is_particle_flow
@@ -37,7 +38,7 @@ class PackagedModel(NamedTuple):
     sample: str
 
 
-def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow | CellNetwork:
+def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow | CellNetwork | SuperResolver:
     """A packaged model by its name, or a saved one by its folder, whatever its kind.
 
     Parameters
@@ -48,7 +49,7 @@ def load(name: str | Path, **changes: Any) -> MetricClusterer | ParticleFlow | C
 
     Returns
     -------
-    MetricClusterer, ParticleFlow, PointNetRegressor or NeutralRegressor
+    MetricClusterer, ParticleFlow, PointNetRegressor, NeutralRegressor or SuperResolver
 
     Raises
     ------
@@ -83,7 +84,9 @@ def models() -> list[PackagedModel]:
         chosen, of = config["parameters"], config["trained_on"]
         if is_cell_network(PACKAGED / name):
             network = chosen.get("network", config["network"])
-            out.append(PackagedModel(name, "cells", network, chosen["output"], of["detector"], of["sample"]))
+            out.append(
+                PackagedModel(name, "cells", network, chosen.get("output", "fine cells"), of["detector"], of["sample"])
+            )
             continue
         kind = "particle flow" if is_particle_flow(PACKAGED / name) else "clusterer"
         out.append(PackagedModel(name, kind, chosen["head"], chosen["readout"], of["detector"], of["sample"]))

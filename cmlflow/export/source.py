@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 import cmlflow
-from cmlflow.baselines.learned.base import CellNetwork
+from cmlflow.baselines.learned import CellNetwork, SuperResolver
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.embedders import NetworkEmbedder, SlopesEmbedder
 from cmlflow.loading import load
@@ -23,7 +23,7 @@ from cmlflow.prediction import make_readout
 from cmlflow.readouts import Clue, Condensation, Density
 from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES, Inputs
 
-Model: TypeAlias = "MetricClusterer | ParticleFlow | CellNetwork | str | Path"
+Model: TypeAlias = "MetricClusterer | ParticleFlow | CellNetwork | SuperResolver | str | Path"
 
 READOUTS = (Density, Condensation, Clue)
 UNITS = {"x": "cm", "y": "cm", "z": "cm", "distance": "cm", "momentum": "GeV"}
@@ -114,7 +114,7 @@ def loaded(model: Model) -> MetricClusterer:
     """
     if isinstance(model, str | Path):
         model = load(model)
-    if isinstance(model, CellNetwork):
+    if isinstance(model, CellNetwork | SuperResolver):
         raise ValueError("model is a network of cells, which can't be exported; expected a clusterer or particle flow")
     assert not isinstance(model, str | Path)
     clusterer = model.clusterer if isinstance(model, ParticleFlow) else model

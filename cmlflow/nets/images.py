@@ -139,38 +139,66 @@ class LayerImages(nn.Module):
         """Raw columns (N, 7) of samples bounded by `ptr` to scores (N, 1); 0 for tracks and outside the window."""
         sample, n = sample_of(ptr), len(ptr) - 1
         size = min(self.window, BASE) if self.training else BASE
-        corner = self.corners(x, sample, n) if size < BASE else x.new_zeros(n, 2, dtype=torch.long)
+        corner = x.new_zeros(n, 2, dtype=torch.long)
+        if size < BASE:
+            corner = window_corners(x, sample, n, size, self.width_cm)
         track = x[:, 5] > 0
-        filled = [self._image(x, sample, n, corner, size, BASE, track, x[:, 6])[0]]
-        places = []
+        of = (sample, corner, size)
+        filled, places = [], []
         for layer, (cells, up) in enumerate(zip(self.n_cells, self.up, strict=True), 1):
-            image, place = self._image(x, sample, n, corner, size, cells, ~track & (x[:, 4] == layer), x[:, 3])
+            image, *place = layer_image(x, x[:, 3], ~track & (x[:, 4] == layer), *of, cells, self.width_cm)
             filled.append(up(image))
             places.append(place)
-        h = self.unet(self.middle(torch.cat([*filled[1:], filled[0]], 1)))
+        filled.append(layer_image(x, x[:, 6], track, *of, BASE, self.width_cm)[0])
+        h = self.unet(self.middle(torch.cat(filled, 1)))
         scores = x.new_zeros(len(x), 1)
         for layer, (down, (row, pixel)) in enumerate(zip(self.down, places, strict=True)):
             scores = scores.index_put((row,), down(h[:, layer : layer + 1]).flatten()[pixel][:, None].to(scores.dtype))
         return {"scores": scores}
 
-    def corners(self, x: Tensor, sample: Tensor, n: int) -> Tensor:
-        """First base pixel of the window of each sample in x and y, around its energy, shape (n, 2)."""
-        weight = x[:, 3].clamp(min=0) + 1e-9
-        total = x.new_zeros(n).index_add(0, sample, weight)
-        middle = x.new_zeros(n, 2).index_add(0, sample, weight[:, None] * x[:, :2]) / total[:, None].clamp(min=1e-12)
-        pixel = (middle / self.width_cm + 0.5) * BASE
-        first = torch.round((pixel - self.window / 2) / STEP).long() * STEP
-        return first.clamp(0, BASE - self.window)
 
-    def _image(
-        self, x: Tensor, sample: Tensor, n: int, corner: Tensor, size: int, cells: int, of: Tensor, value: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Image of some points (n, 1, S, S), ln(1 + 10 E); the points in it, and the pixel of each."""
-        up = BASE // cells
-        side = size // up
-        at = ((x[:, :2] / self.width_cm + 0.5) * cells).floor().long().clamp(0, cells - 1) - corner[sample] // up
-        inside = of & ((at >= 0) & (at < side)).all(1)
-        row = inside.nonzero()[:, 0]
-        pixel = (sample[row] * side + at[row, 0]) * side + at[row, 1]
-        image = x.new_zeros(n * side * side).index_add(0, pixel, value[row].clamp(min=0))
-        return torch.log1p(10 * image).view(n, 1, side, side), (row, pixel)
+def layer_image(
+    x: Tensor, value: Tensor, of: Tensor, sample: Tensor, corner: Tensor, size: int, cells: int, width_cm: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Image of some points, ln(1 + 10 E).
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, 2 or more)
+        x and y [cm] first.
+    value : Tensor of shape (N,)
+    of : Tensor of shape (N,), bool
+        Points that are in it.
+    sample : Tensor of shape (N,), int64
+    corner : Tensor of shape (n, 2), int64
+        First base pixel of each sample's window.
+    size : int
+        Base pixels along a side of the window.
+    cells : int
+        Cells along a side of the layer.
+    width_cm : float
+
+    Returns
+    -------
+    image : Tensor of shape (n, 1, S, S)
+    row, pixel : Tensor of shape (M,), int64
+        The points inside the window, and the place of each in the flattened image.
+    """
+    up, n = BASE // cells, len(corner)
+    side = size // up
+    at = ((x[:, :2] / width_cm + 0.5) * cells).floor().long().clamp(0, cells - 1) - corner[sample] // up
+    inside = of & ((at >= 0) & (at < side)).all(1)
+    row = inside.nonzero()[:, 0]
+    pixel = (sample[row] * side + at[row, 0]) * side + at[row, 1]
+    image = x.new_zeros(n * side * side).index_add(0, pixel, value[row].clamp(min=0))
+    return torch.log1p(10 * image).view(n, 1, side, side), row, pixel
+
+
+def window_corners(x: Tensor, sample: Tensor, n: int, window: int, width_cm: float) -> Tensor:
+    """First base pixel of the window of each sample in x and y, around its energy, shape (n, 2)."""
+    weight = x[:, 3].clamp(min=0) + 1e-9
+    total = x.new_zeros(n).index_add(0, sample, weight)
+    middle = x.new_zeros(n, 2).index_add(0, sample, weight[:, None] * x[:, :2]) / total[:, None].clamp(min=1e-12)
+    pixel = (middle / width_cm + 0.5) * BASE
+    first = torch.round((pixel - window / 2) / STEP).long() * STEP
+    return first.clamp(0, BASE - window)

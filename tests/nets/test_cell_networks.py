@@ -7,7 +7,7 @@ import torch
 from cmlflow.detectors import slab_detector
 from cmlflow.nets.cell_graph import JointGraph, PaperGraph, neighbours
 from cmlflow.nets.deepset import DeepSet
-from cmlflow.nets.images import PAPER_CHANNELS, LayerImages, UNetBlock
+from cmlflow.nets.images import PAPER_CHANNELS, LayerImages, UNetBlock, layer_image, window_corners
 from cmlflow.nets.pointnet import PointNet
 
 CELLS = slab_detector("slab-hg").n_cells.tolist()
@@ -122,13 +122,11 @@ def test_neighbours_stay_in_their_sample_and_leave_out_the_point_itself():
 
 def test_images_see_cells_where_they_are():
     slab = slab_detector("slab-hg")
-    network = LayerImages(CELLS, channels=(4, 64))
     position = slab.position([2, 2], [0, 31], [5, 31])
     x = torch.zeros(2, 7)
     x[:, :3], x[:, 3], x[:, 4] = torch.from_numpy(position), torch.tensor([1.0, 2.0]), 2
-    image, (row, pixel) = network._image(
-        x, torch.zeros(2, dtype=torch.long), 1, torch.zeros(1, 2, dtype=torch.long), 64, 32, x[:, 4] == 2, x[:, 3]
-    )
+    zero = torch.zeros(2, dtype=torch.long)
+    image, row, pixel = layer_image(x, x[:, 3], x[:, 4] == 2, zero, zero[None], 64, 32, 125.0)
     assert row.tolist() == [0, 1]
     assert pixel.tolist() == [5, 31 * 32 + 31]
     assert image[0, 0, 0, 5] == pytest.approx(np.log1p(10))
@@ -136,10 +134,9 @@ def test_images_see_cells_where_they_are():
 
 
 def test_windows_hold_the_energy_and_begin_at_multiples_of_eight():
-    network = LayerImages(CELLS)
     x = points(40, 2)
     x[:40, :2] = x[:40, :2] / 10 + 40
-    corner = network.corners(x, torch.zeros(len(x), dtype=torch.long), 1)
+    corner = window_corners(x, torch.zeros(len(x), dtype=torch.long), 1, 32, 125.0)
     assert (corner % 8 == 0).all()
     pixel = (x[:40, :2] / 125 + 0.5) * 64
     assert ((pixel >= corner) & (pixel < corner + 32)).all()

@@ -9,15 +9,19 @@ from cmlflow.baselines.learned.inference import Inference
 from cmlflow.baselines.learned.losses import CellLoss
 from cmlflow.baselines.learned.neutral import NeutralConfig, NeutralRegressor
 from cmlflow.baselines.learned.pointnet import PointNetConfig, PointNetRegressor
+from cmlflow.baselines.learned.superresolution import FineCells, SuperConfig, SuperResolver
 
 __all__ = [
     "CellLoss",
     "CellNetwork",
     "CellRegressor",
     "CellShares",
+    "FineCells",
     "Inference",
     "NeutralConfig",
     "NeutralRegressor",
     "PointNetConfig",
     "PointNetRegressor",
+    "SuperConfig",
+    "SuperResolver",
 ]

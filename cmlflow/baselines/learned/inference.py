@@ -139,7 +139,7 @@ def iterative(
     return [run.shares(calibration) for run in runs]
 
 
-def true_steps(event: Event, settings: Inference = Inference()) -> list[tuple[Event, int]]:  # noqa: B008
+def true_steps(event: Event, settings: Inference = Inference()) -> list[tuple[Event, int]]:
     """What iterative inference sees of an event if every answer is right: training samples for it.
 
     Parameters

@@ -9,11 +9,16 @@ from cmlflow.baselines.learned.base import CellNetwork
 from cmlflow.baselines.learned.folder import read_regressor
 from cmlflow.baselines.learned.neutral import NeutralRegressor
 from cmlflow.baselines.learned.pointnet import PointNetRegressor
+from cmlflow.baselines.learned.superresolution import SuperResolver
 
-REGRESSORS: dict[str, type[CellNetwork]] = {c.name: c for c in (PointNetRegressor, NeutralRegressor)}
+REGRESSORS: dict[str, type[CellNetwork] | type[SuperResolver]] = {
+    "pointnet": PointNetRegressor,
+    "neutral": NeutralRegressor,
+    "superresolution": SuperResolver,
+}
 
 
-def load_regressor(name: str | Path, **changes: Any) -> CellNetwork:
+def load_regressor(name: str | Path, **changes: Any) -> CellNetwork | SuperResolver:
     """A packaged network of cells by its name, or a saved one by its folder; see `CellNetwork.load`."""
     kind = read_regressor(name)[0]["network"]
     if kind not in REGRESSORS:
