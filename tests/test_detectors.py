@@ -23,7 +23,7 @@ def test_unknown_detector_lists_names():
         detector("hgc")
 
 
-@pytest.mark.parametrize("name", ["slab-hg", "slab-lg", "slab-base"])
+@pytest.mark.parametrize("name", ["slab-hg", "slab-lg", "slab-lg-sum", "slab-base"])
 def test_slab_geometry_by_hand(name):
     d = slab_detector(name)
     assert d is detector(name)
@@ -51,5 +51,5 @@ def test_slab_cells_and_noise():
 
 
 def test_only_slabs_are_slabs():
-    with pytest.raises(ValueError, match="slab detector 'hgcal' is not known; there are slab-hg, slab-lg, slab-base"):
+    with pytest.raises(ValueError, match="slab detector 'hgcal' is not known; there are slab-hg, slab-lg, slab-lg-sum, slab-base"):
         slab_detector("hgcal")

@@ -5,11 +5,12 @@ Each is a `CellRegressor`: ``predict(events)`` gives the `CellShares` of every e
 
 from cmlflow.association.cell_shares import CellShares
 from cmlflow.baselines.learned.base import CellNetwork, CellRegressor
+from cmlflow.baselines.learned.fine import FineCells
 from cmlflow.baselines.learned.inference import Inference
 from cmlflow.baselines.learned.losses import CellLoss
 from cmlflow.baselines.learned.neutral import NeutralConfig, NeutralRegressor
 from cmlflow.baselines.learned.pointnet import PointNetConfig, PointNetRegressor
-from cmlflow.baselines.learned.superresolution import FineCells, SuperConfig, SuperResolver
+from cmlflow.baselines.learned.superresolution import SuperConfig, SuperResolver
 
 __all__ = [
     "CellLoss",
