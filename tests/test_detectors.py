@@ -51,5 +51,7 @@ def test_slab_cells_and_noise():
 
 
 def test_only_slabs_are_slabs():
-    with pytest.raises(ValueError, match="slab detector 'hgcal' is not known; there are slab-hg, slab-lg, slab-lg-sum, slab-base"):
+    with pytest.raises(
+        ValueError, match="slab detector 'hgcal' is not known; there are slab-hg, slab-lg, slab-lg-sum, slab-base"
+    ):
         slab_detector("hgcal")
