@@ -117,6 +117,13 @@ print(table.efficiency.value, table.ratio.value)
     assert output_of(code).split() == ["1.0", "1.0"]
 
 
+def test_hooks_have_the_versions_of_the_constraints():
+    pinned = set(re.findall(r"^[\w.-]+==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    hooks = re.findall(r'"([\w-]+==[^"]+)"', (ROOT / ".pre-commit-config.yaml").read_text())
+    assert {hook.split("==")[0] for hook in hooks} == {"ruff", "codespell"}
+    assert set(hooks) <= pinned
+
+
 def test_version_is_the_same_everywhere():
     citation = (ROOT / "CITATION.cff").read_text()
     changes = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

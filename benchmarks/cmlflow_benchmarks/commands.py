@@ -36,10 +36,10 @@ def add_commands(kinds: Any) -> None:
     p.add_argument("--tuning-events", type=count, help="auxiliary events, in place of the size's")
     p.add_argument(
         "--models", nargs="+", default=(), metavar="NAME",
-        help="trained models in place of training: CELL=FOLDER with a cell such as em-supcon-4d-seed2, names of "
+        help="trained models in place of training: NAME=FOLDER with a name such as em-supcon-4d-seed2, names of "
         "packaged models, or 'packaged' for all of them",
     )  # fmt: skip
-    p.add_argument("--no-training", dest="train", action="store_false", help="cells without a model are not run")
+    p.add_argument("--no-training", dest="train", action="store_false", help="leave out what has no trained model")
     p.add_argument("--report-only", action="store_true", help="run nothing, write the report of what there is")
     p.add_argument("--again", action="store_true", help="make results anew that were kept with other settings")
     p.add_argument("--library", type=Path, help="showers to make all samples from, in place of the packaged ones")
