@@ -1,4 +1,4 @@
-"""From events to what the network is fed: batches within a hit budget, augmentation, splits by event, focus samples."""
+"""From events to the input of networks: batches within a hit budget, augmentation, splits by event, focus samples."""
 
 from cmlflow.sampling.batches import Batch, collate, collate_points, pack
 from cmlflow.sampling.focus import FocusSample, all_focus_samples, focus_samples, track_distances

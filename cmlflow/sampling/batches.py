@@ -48,7 +48,7 @@ class Batch:
 
 
 def collate(events: Sequence[Event], tracks: bool = False, inputs: Inputs | None = None) -> Batch:
-    """Concatenate the points of events: hits, and points of tracks and features where asked for."""
+    """Concatenate the points of events: hits, and optionally points of tracks and features."""
     return collate_points([event_points(e, tracks, inputs=inputs) for e in events])
 
 
@@ -71,7 +71,7 @@ def pack(sizes: Sequence[int], budget: int) -> list[list[int]]:
     sizes : sequence of int
         Hits of each event.
     budget : int
-        Largest number of hits in a group. An event that exceeds it alone gets a group of its own.
+        Largest number of hits in a group. A larger event gets a group of its own.
 
     Returns
     -------
@@ -92,11 +92,11 @@ def groups(items: Iterable[Item], size: Callable[[Item], int], budget: int, most
     Parameters
     ----------
     items : iterable
-        Read as far as the next group needs, so that files larger than memory can pass through.
+        Read only as far as the next group needs, so files may be larger than memory.
     size : callable
         Size of an item, for example the number of its hits.
     budget : int
-        Largest total size of a group; an item that exceeds it alone is a group of its own.
+        Largest total size of a group; a larger item is a group of its own.
     most : int
         Largest number of items of a group.
 

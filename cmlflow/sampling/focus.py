@@ -1,4 +1,4 @@
-"""One track at a time: the cells and tracks around it, with the share of each cell that is the track's."""
+"""One track at a time: the cells and tracks around it, with the track's share of each cell."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class FocusSample:
     energy : ndarray of shape (n_points,), float32
         Of cells: the hit energy. Of tracks: the momentum [GeV].
     share : ndarray of shape (n_points,), float32
-        Of cells: the part of the deposited energy that is the focus track's particle's, deposits of unknown particles
-        (noise) being part of the whole; 0 without deposits. nan for tracks, and everywhere where the particle of the
-        focus track is not known.
+        Of cells: the part of the deposited energy from the particle of the focus track; deposits of unknown particles
+        (noise) count in the whole; 0 without deposits. nan for tracks, and everywhere if the particle of the focus
+        track is unknown.
     deposit : ndarray of shape (n_points,), float32
         Of cells: the energy that the particle left there, in the unit of the hit energies; nan as for `share`.
     layer : ndarray of shape (n_points,), int64
@@ -82,8 +82,8 @@ def reference_points(tracks: Tracks, layers: Sequence[int] = LAYERS) -> FloatArr
     ----------
     tracks : Tracks
     layers : sequence of int
-        The crossing with the first of these layers that the track crosses; its entry where it crosses none, or the
-        crossings are not known. (2, 6) are EMB2 and EME2 of ATLAS, and the second layer of other detectors.
+        The crossing with the first of these layers that the track crosses; its entry if it crosses none or the
+        crossings are unknown. (2, 6) are EMB2 and EME2 of ATLAS, and the second layer of other detectors.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def focus_samples(
     layers, beam
         As in `track_distances`.
     place : int
-        Stands for the number of an event that has none.
+        Number of an event that has none.
 
     Returns
     -------

@@ -29,7 +29,7 @@ _POINTS = {
 
 
 def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
-    """Write focus samples, taken one by one, to a Parquet file; nothing is left behind where it fails.
+    """Write focus samples, one by one, to a Parquet file; a failure leaves no file behind.
 
     Columns `event` and `track` (int64), and lists `point_kind` (int8), `point_x_cm`, `point_y_cm`, `point_z_cm`,
     `point_distance_cm`, `point_delta_r`, `point_energy`, `point_share`, `point_deposit` (float32), `point_layer`,
@@ -77,7 +77,7 @@ def write_focus(samples: Iterable[FocusSample], path: PathLike) -> None:
                 groups += 1
             seal(writer, sink, groups)
         finally:
-            writer.is_open = False  # a writer that failed must not try again when it is collected
+            writer.is_open = False  # a failed writer must not try again when it is garbage-collected
 
 
 class FocusFile(Sequence[FocusSample]):
@@ -90,7 +90,7 @@ class FocusFile(Sequence[FocusSample]):
     Attributes
     ----------
     event : ndarray of shape (n_samples,), int64
-        Event of each sample, to split by with `cmlflow.sampling.hashed_part`.
+        Event of each sample, for splits with `cmlflow.sampling.hashed_part`.
 
     Raises
     ------

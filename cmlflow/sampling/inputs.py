@@ -1,4 +1,4 @@
-"""What a network sees of each point: position, energy, layer, and features of the events' own."""
+"""Input of a network for each point: position, energy, layer, and additional features of the events."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from cmlflow.event import INPUTS, Event, FloatArray
 
 FEATURES = ("x", "y", "z", "energy", "layer")
-"""Columns of every network that sees hits alone; further features follow them."""
+"""Columns of networks without tracks; additional features follow."""
 
 TRACK_FEATURES = (*FEATURES, "kind", "distance", "momentum")
-"""Columns where tracks are points too."""
+"""Columns if tracks are points too."""
 
 _PLACES = {"position": (0, 1, 2), "energy": (3,), "layer": (4,)}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Names of what a network sees of each hit, and how many columns the features of the events' own have.
+    """Names of a network's inputs for each hit, and the number of columns of each additional feature.
 
-    Points always have the columns of `FEATURES`, as some heads look at positions and sums weigh with energies; those
-    that are not among the `names` are hidden from the encoder.
+    Points always have the columns of `FEATURES`, because some heads use positions and sums are weighted with energies.
+    Those that are not among the `names` are hidden from the encoder.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class Inputs:
 
     @classmethod
     def of(cls, names: Sequence[str] | None, events: Sequence[Event]) -> Inputs:
-        """What is asked for, or by default everything, as the first of some events has it.
+        """The requested features, or by default all, with the widths of the first event.
 
         Raises
         ------
         ValueError
-            Names a feature that the first event does not have, and those that it has.
+            Names a feature that the first event lacks, and those that it has.
         """
         first: Mapping[str, FloatArray] = events[0].features if len(events) else {}
         if isinstance(names, str):
@@ -93,7 +93,7 @@ class Inputs:
         Raises
         ------
         ValueError
-            Names the event and the feature that it does not have, or that has another number of columns.
+            Names the event and the feature that it lacks, or that has another number of columns.
         """
         if not self.widths:
             return np.empty((event.n_hits, 0), np.float32)

@@ -26,11 +26,11 @@ class PaddedSamples:
     x : ndarray of shape (S, M, 6), float32
         x, y, z [cm], distance to the focus track [cm], energy or momentum, kind; 0 in padding, with the kind -1.
     share : ndarray of shape (S, M), float32
-        Share of the focus track in each cell; -1 where there is nothing to learn: tracks, padding, unknown truth.
+        Share of the focus track in each cell; -1 for tracks, padding and unknown truth.
     deposit : ndarray of shape (S, M), float32
         Energy of the focus track's particle in each cell; -1 likewise.
     mask : ndarray of shape (S, M), bool
-        True for points that are there.
+        True for points, False for padding.
     event, track : ndarray of shape (S,), int64
         Where each sample is from.
     """
@@ -49,14 +49,14 @@ class PaddedSamples:
 def padded(
     samples: Iterable[FocusSample], max_points: int | None = MAX_POINTS, min_cells: int = MIN_CELLS
 ) -> PaddedSamples:
-    """Samples as arrays of one length: cut to `max_points`, or filled up.
+    """Samples as arrays of one length, cut or padded to `max_points`.
 
     Parameters
     ----------
     samples : iterable of FocusSample
     max_points : int or None
-        Length of the arrays; that of the longest sample for None. Of longer samples the points farthest in ΔR go
-        first; those of the focus track stay.
+        Length of the arrays; that of the longest sample for None. Longer samples lose the points farthest in ΔR; those
+        of the focus track stay.
     min_cells : int, default=1
         Samples with fewer cells are left out; `MIN_CELLS_ATLAS` is 25.
 

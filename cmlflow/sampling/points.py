@@ -1,4 +1,4 @@
-"""The points of an event: its hits, then those of its tracks, with what a network is told of each."""
+"""The points of an event: its hits, then those of its tracks, with the input of a network for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CELL, TRACK = 0, 1
 """Kinds of points."""
 
 FARTHEST = 50.0
-"""Distance [cm] of points that are so far from every track, or farther, or in an event without tracks."""
+"""Distance [cm] assigned to points that are farther from every track, or in an event without tracks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +29,17 @@ class Points:
         The columns of `cmlflow.sampling.inputs.FEATURES`, or those of ``TRACK_FEATURES``: position [cm]; energy of the
         hit, or momentum [GeV] of the track; layer, 0 for an entry; kind, 0 a cell and 1 a track; distance [cm] to the
         nearest track, see `nearest_tracks`, 0 for points of tracks; momentum [GeV] of that track, 0 where there is
-        none. Features of the events' own follow, nan where one is not known, and for tracks.
+        none. Additional features follow, nan if unknown and for tracks.
     particle_id : ndarray of shape (N,), int64
         Dominant particle of a hit, particle of a track; -1 unknown.
     weight : ndarray of shape (N,), float32
-        Energy of a hit; of a track, the momentum divided by the number of its points. All points of a track together
-        then weigh as much as the shower it is expected to leave, if hit energies are in GeV.
+        Energy of a hit; of a track, the momentum divided by the number of its points. Together, the points of a track
+        then weigh as much as its expected shower, if hit energies are in GeV.
     track : ndarray of shape (N,), int64
         Track of a point; -1 for hits.
     origin : ndarray of shape (N, 3), float32
-        Part of each hit's deposited energy that is from particles with a track, from particles without one, and from
-        nobody (noise, unknown particles); 0 where there are no deposits, and for tracks.
+        Part of each hit's deposited energy from particles with a track, from particles without one, and from noise and
+        unknown particles; 0 without deposits, and for tracks.
     n_hits, n_tracks : int
     """
 
@@ -63,9 +63,9 @@ def event_points(
     Parameters
     ----------
     event : Event
-        Without tracks (None) it is one with none of them.
+        Tracks that are None count as no tracks.
     tracks : bool, default=False
-        Whether tracks are points; False gives the hits alone, with 5 features.
+        Whether tracks are points; False gives only the hits, with 5 features.
     farthest : float, default=50
         See `nearest_tracks`.
     inputs : Inputs, optional
@@ -103,7 +103,7 @@ def event_points(
     owner, layer, position = track_points(t)
     momentum = t.momentum[owner]
     own = [position, momentum[:, None], layer[:, None], np.full((len(owner), 1), TRACK), np.zeros((len(owner), 1))]
-    padded = np.append(t.momentum, np.float32(0))  # the entry -1 is for no track
+    padded = np.append(t.momentum, np.float32(0))  # entry -1 stands for no track
     cells = [hits, np.full((event.n_hits, 1), CELL), distance[:, None], padded[nearest][:, None], further]
     beside = [momentum[:, None], np.full((len(owner), further.shape[1]), np.nan)]
     n_points = np.bincount(owner, minlength=len(t))
@@ -159,14 +159,14 @@ def nearest_tracks(event: Event, farthest: float = FARTHEST) -> tuple[FloatArray
     ----------
     event : Event
     farthest : float, default=50 [cm]
-        Tracks so far away, or farther, do not count.
+        Tracks at this distance or beyond do not count.
 
     Returns
     -------
     distance : ndarray of shape (n_hits,), float32 [cm]
-        `farthest` where no track counts.
+        `farthest` if no track counts.
     track : ndarray of shape (n_hits,), int64
-        -1 where no track counts; of several that are equally near, the one with the largest momentum.
+        -1 if no track counts; of equally near tracks, the one with the largest momentum.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from cmlflow.event import Event, EventStore, IntArray
 
 
 def split_events(events: Sequence[Event], fractions: Sequence[float], seed: int = 0) -> list[EventStore]:
-    """Disjoint random parts of a sample, nothing read.
+    """Disjoint random parts of a sample, without reading it.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def hashed_part(numbers: Iterable[int], fractions: Sequence[float], seed: int = 
     fractions : sequence of float
         Expected size of each part, at most 1 in sum.
     seed : int, default=0
-        Another seed is another split.
+        Different seeds give different splits.
 
     Returns
     -------
     ndarray of shape (n,), int64
-        Part 0..len(fractions)-1; -1 for what no part takes.
+        Part 0..len(fractions)-1; -1 for events in no part.
 
     Examples
     --------

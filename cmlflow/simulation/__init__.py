@@ -1,6 +1,6 @@
-"""Simulated events: detector geometries, single showers, and samples of events laid together from them.
+"""Simulated events: detector geometries, single showers, and samples of events made of them.
 
-Needs numpy alone. The optional Geant4 backend is `cmlflow.simulation.geant4`.
+Needs only numpy. The optional Geant4 backend is `cmlflow.simulation.geant4`.
 """
 
 from cmlflow.detectors import DETECTORS, Detector, Slab, detector, slab_detector

@@ -47,7 +47,7 @@ class Gun(Protocol):
         rng : numpy.random.Generator
         split : {"train", "validation", "tuning", "test"}
         n_particles : int, optional
-            So many particles; a ValueError where the gun cannot choose.
+            Number of particles; a ValueError if the gun cannot choose it.
         """
         ...
 
@@ -100,7 +100,7 @@ class RhoGun:
 
 @dataclass(frozen=True)
 class PionGun:
-    """A positive and a neutral pion close to each other; the neutral one decays into two photons.
+    """A positive and a neutral pion close together; the neutral one decays into two photons.
 
     Both start in one of the corners of a square of 20 cm in the source plane. Their energies are uniform and
     independent of each other; so are their polar angles, pi/100 to 3 pi/200. The azimuth of the first is uniform, that
@@ -149,7 +149,7 @@ class PionGuns:
 
 @dataclass(frozen=True)
 class SlabSample:
-    """What the events of a sample of the slab detector are made of.
+    """Recipe of the events of a sample of the slab detector.
 
     Attributes
     ----------
@@ -157,10 +157,10 @@ class SlabSample:
     gun : Gun
         Draws the particles of an event.
     split : {"train", "validation", "tuning", "test"}
-        The part of the libraries that showers (and jets) are taken from; the parts have none in common.
+        Split of the libraries from which showers (and jets) are taken; splits are disjoint.
     detector : str, default "slab-hg"
     selection : Selection or None
-        Which cells are read out; None: all with energy above 0, without noise.
+        Which cells are read out; None: all cells with energy above 0, without noise.
     sampling : bool, default True
         Whether deposits are smeared by the sampling of the calorimeter.
     """
@@ -182,7 +182,7 @@ class SlabSample:
         n_particles : int, optional
             The same number of particles in every event; jets only.
         library : ShowerLibrary, path or sequence of these, optional
-            Showers of ``"slab-base"`` in place of the packaged ones.
+            Showers of ``"slab-base"`` instead of the packaged ones.
         """
         detector = slab_detector(self.detector)
         pools = {name: _Pool(self, name, library, detector) for name in SHOWERS}
@@ -236,10 +236,10 @@ class _Pool:
             raise ValueError(f"sample {s.name}: showers of {self.library.detector}, expected those of slab-base")
 
     def pick(self, energy: float, points: Array, taken: set[tuple[str, int]]) -> tuple[int, int]:
-        """The shower, of the eight nearest in energy [GeV] and not taken, that can be put best, and its symmetry.
+        """The best-fitting shower of the eight nearest unused ones in energy [GeV], and its symmetry.
 
-        Showers are moved by whole base cells: best is the smallest mean square distance of its layers from the points
-        [cm] where they should be, shape (n_layers, 2), weighted with their energies.
+        Showers are moved by whole base cells. The best one has the smallest energy-weighted mean square distance of its
+        layers from the given points [cm], shape (n_layers, 2).
         """
         if not len(self.shower):
             raise ValueError(self.missing)

@@ -10,15 +10,14 @@ deposits are seen: lead and liquid argon 1.2 : 4.5 by mass, 3.49 g/cm3, then iro
 6.76 g/cm3; 250 x 250 cm2, range cut 0.7 mm, cells below 10 keV are not kept.
 
 Geant4 needs its data sets. ``python -c 'import geant4_pybind'`` in a terminal offers to fetch them, into
-``GEANT4_DATA_DIR`` where that is set; Geant4's own variables (``G4LEDATA`` and so on) name folders that are there
-already. The packaged library was made with a minimal
-folder, in which cross sections of neutrons below 20 MeV and gamma-nuclear ones are smooth stand-ins (no resonances)
-and discrete nuclear levels are missing: its electron showers are as Geant4 makes them, its pion showers may differ in
-their faint, wide halo from those simulated with the full data.
+``GEANT4_DATA_DIR`` if that is set. Geant4's own variables (``G4LEDATA`` and so on) name folders that exist already. The
+packaged library was made with a minimal folder, in which cross sections of neutrons below 20 MeV and gamma-nuclear ones
+are smooth stand-ins (no resonances) and discrete nuclear levels are missing: its electron showers are those of full
+Geant4, its pion showers may differ from them in their faint, wide halo.
 
-A second backend was not added: showers are wanted from one geometry and one physics list, as Geant4 gives them, and
-geant4-pybind installs as a wheel. calzone wraps the same Geant4 with a geometry language of its own; it would double
-the description of the detector and yield the same showers.
+There is one backend, because one geometry and one physics list are needed, and geant4-pybind installs as a wheel.
+calzone wraps the same Geant4 with its own geometry language: it would duplicate the description of the detector and
+yield the same showers.
 """
 
 from __future__ import annotations
@@ -64,16 +63,16 @@ def simulate_showers(
     """Simulate single showers in one of the detectors and write them as a shower library.
 
     Particles start at the origin, uniform in solid angle within 5 degrees of the axis, with energies log-uniform in the
-    range. Into the slab they come straight on, uniform over one cell of the coarsest layer, 15.625 cm wide. Shower i
-    depends on particle, range, seed and i alone. A run that was interrupted goes on where it was last saved when it is
-    started again, and one that asks for more showers than the file holds adds the missing ones. On one core a shower
-    takes about 2 s per 100 GeV; for more cores start runs with other seeds and other outputs.
+    range. In the slab they enter at right angles, uniform over one cell of the coarsest layer, 15.625 cm wide. Shower i
+    depends on particle, range, seed and i alone. An interrupted run continues from its last save when it is started
+    again; a run that asks for more showers than the file holds adds the missing ones. On one core a shower takes about
+    2 s per 100 GeV; for more cores start runs with other seeds and other outputs.
 
     Parameters
     ----------
     particle : {"e-", "e+", "gamma", "pi-", "pi+", "neutron"}
     n_showers : int
-        Showers that the file holds in the end.
+        Number of showers in the finished file.
     output : path
         Library to write, see `ShowerLibrary.save`; complete at any time.
     seed : int, default 0
@@ -84,7 +83,7 @@ def simulate_showers(
         third and fourth to test, the rest to train.
     detector : {"hgcal", "slab-base"}
     save_every : int, default 25
-        Showers between two writings of the file.
+        Number of showers between two saves.
     progress : callable, optional
         Called with the number of showers done and wanted.
 
@@ -103,7 +102,8 @@ def simulate_showers(
 
     Notes
     -----
-    Geant4 cannot be started twice in one process, so it runs in one of its own; this function may be called often.
+    Geant4 cannot be started twice in one process, so it runs in a process of its own, and this function may be called
+    repeatedly.
 
     References
     ----------
@@ -119,7 +119,7 @@ def simulate_showers(
         raise ValueError(
             f"n_showers is {n_showers}, seed {seed}, save_every {save_every}; expected 0 or more, 0 or more, 1 or more"
         )
-    split_numbers(0, split)  # an unknown split is told before anything is done
+    split_numbers(0, split)  # fail on an unknown split before the work
     target = Path(output)
     have = ShowerLibrary.load(target) if target.exists() else None
     if have is not None:
@@ -183,7 +183,7 @@ def primary(seed: int, i: int, energy_range: tuple[float, float]) -> tuple[float
 
 
 def entry_point(seed: int, i: int) -> NDArray[np.float64]:
-    """Where the particle of shower i of a run comes into the slab, x and y [cm]."""
+    """Entry point of the particle of shower i of a run into the slab, x and y [cm]."""
     return np.random.default_rng([seed, i, 1]).uniform(0.0, ENTRY, 2)
 
 
@@ -203,7 +203,7 @@ def check_primaries(
     path: Path,
     detector: str = "hgcal",
 ) -> None:
-    """Refuse to go on with a file whose showers did not come from this run.
+    """Fail if the showers of the file do not come from this run.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The Geant4 process behind `cmlflow.simulation.geant4`: takes a job as JSON, writes a shower library.
 
-Needs geant4-pybind, and is imported by nothing.
+Needs geant4-pybind; nothing imports it.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def as_library(job: dict[str, Any], first: int, showers: list[Any]) -> ShowerLib
 
 
 def run(job: dict[str, Any]) -> None:
-    """Simulate what the output does not hold yet, saving it in between."""
+    """Simulate the missing showers of the output, saving in between."""
     output = Path(job["output"])
     library = ShowerLibrary.load(output) if output.exists() else None
     done = 0 if library is None else len(library)

@@ -21,7 +21,7 @@ Library = ShowerLibrary | str | Path
 
 @dataclass(frozen=True)
 class Sample:
-    """What the events of a sample are made of.
+    """Recipe of the events of a sample.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class Sample:
     kinds : tuple of str
         ``"em"`` electrons, ``"had"`` charged pions; with both, each particle is one or the other with equal odds.
     n_particles : (int, int)
-        Fewest and most particles of an event, each number equally likely.
+        Smallest and largest number of particles of an event; all numbers are equally likely.
     energy_range : (float, float) [GeV]
         Energies are uniform between the two.
     split : {"train", "validation", "tuning", "test"}
-        The part of the library that showers are taken from; the parts have no shower in common.
+        Split of the library from which showers are taken; splits are disjoint.
     threshold : float [MIP]
         Hits with less energy are dropped. The packaged library has no cells below 0.05 MIP.
     detector : str
@@ -123,7 +123,7 @@ def sample(name: str) -> AnySample:
     Notes
     -----
     The packaged library has few showers above 100 GeV (88 electrons and 100 pions in training), so ``paper-*`` events
-    use each of them often. For a study at these energies grow a library with
+    use each of them often. For a study at these energies simulate a library with
     `cmlflow.simulation.geant4.simulate_showers` and pass it as ``library=``.
 
     References
@@ -142,7 +142,7 @@ class SimulatedEvents(Sequence[Event]):
     Event i depends on seed, epoch and i alone: any subset, in any order and in any process, gives the same events.
 
     The energy of a particle is drawn first; the shower is one of the eight nearest in energy among those of its kind,
-    the sample's split and energy range, put through one of the 8 symmetries of the grid; no shower comes twice in an
+    the sample's split and energy range, put through one of the 8 symmetries of the grid; no shower appears twice in an
     event as long as there are others. The particle has the energy with which its shower was simulated. In the slab
     detector showers are scaled in energy instead: `cmlflow.simulation.flow`.
 
@@ -185,7 +185,7 @@ class SimulatedEvents(Sequence[Event]):
         self._make: Callable[[np.random.Generator, int], Event] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to another, equally reproducible set of events: fresh ones for each pass of a training."""
+        """Switch to another reproducible set of events: new ones for each epoch of a training."""
         if epoch < 0:
             raise ValueError(f"epoch is {epoch}, expected 0 or more")
         self.epoch = int(epoch)
@@ -280,7 +280,7 @@ class _Pool:
         self.energy = self.library.energy[self.shower].astype(np.float64)
 
     def pick(self, energy: float, u: float, taken: set[tuple[str, int]]) -> int:
-        """A shower out of the nearest in energy [GeV] that are not taken yet; u in [0, 1) says which."""
+        """One of the nearest unused showers in energy [GeV], chosen by u in [0, 1)."""
         reach = self.NEIGHBOURS + len(taken)
         at = int(np.searchsorted(self.energy, energy))
         near = np.arange(max(0, at - reach), min(len(self.energy), at + reach))

@@ -103,7 +103,7 @@ class Jets:
 
     @classmethod
     def packaged(cls) -> Jets:
-        """The jets that come with the package, read once; how they were made says `generate_jets`."""
+        """The packaged jets, read once; see `generate_jets` for how they were made."""
         return _packaged()
 
 
@@ -126,7 +126,7 @@ class JetGun:
     jets: Jets | None = None
 
     def draw(self, rng: np.random.Generator, split: str, n_particles: int | None) -> Primaries:
-        """The particles of a jet of a split; with `n_particles` one that has so many.
+        """The particles of a jet of a split, with `n_particles` of them if given.
 
         Raises
         ------
@@ -151,11 +151,11 @@ def generate_jets(
 ) -> Jets:
     """New jets of proton-proton collisions at 13 TeV: Pythia 8, all hard QCD processes, default tune.
 
-    Stable particles but neutrinos and muons, without a magnetic field, are clustered with the anti-kt algorithm,
+    Stable particles except neutrinos and muons, without a magnetic field, are clustered with the anti-kt algorithm,
     R = 0.4. The spectrum of the hard process is flattened (weight pT^4 in generation, not undone). Constituents below
     0.5 GeV of kinetic energy are left out. Photons come from decays of neutral pions and others, which Pythia makes; so
-    do the products of short K and of hyperons. Every ten jets are handed out to the splits in the pattern
-    of the slab's showers.
+    do the products of short K and of hyperons. Jets are distributed over the splits, ten by ten, in the pattern of the
+    slab's showers.
 
     Parameters
     ----------

@@ -252,8 +252,8 @@ class ShowerLibrary:
         The file is an npz that `numpy.load` opens, compressed with LZMA, of about 2 bytes per cell. Positions are
         exact. Energies are rounded to 1 keV exp(0.01 n), n = 0..4095, that is by at most 0.5 % (0.29 % r.m.s.,
         independent from cell to cell: far below the fluctuations of one cell's energy); what is below 1 keV is
-        rounded up to it. Cells come back sorted by layer and by distance from the shower axis. Saving what was
-        loaded changes nothing any more.
+        rounded up to it. Cells come back sorted by layer and by distance from the shower axis. Saving a loaded library
+        changes nothing.
         """
         write_showers(self, path)
 
@@ -270,7 +270,7 @@ class ShowerLibrary:
 
     @classmethod
     def packaged(cls, name: str) -> ShowerLibrary:
-        """A library that comes with the package, read once.
+        """A packaged library, read once.
 
         Parameters
         ----------
@@ -285,7 +285,7 @@ class ShowerLibrary:
         Raises
         ------
         ValueError
-            Lists the names there are.
+            Unknown name; lists the known ones.
         """
         if name not in PACKAGED:
             raise ValueError(f"packaged shower library {name!r} is not known; there are {', '.join(PACKAGED)}")

@@ -47,7 +47,7 @@ def overlay(
     """One event out of single showers: exact, as the showers of one event develop independently of each other.
 
     The energies of a cell add up; hits below the threshold are dropped after that. Particle p of the event is
-    ``showers[p]``, and stays in `Event.particles` where no hit of it is left.
+    ``showers[p]``; it stays in `Event.particles` even if no hit of it is left.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The shower libraries inside the package: which showers go in, and in which split."""
+"""The packaged shower libraries: choice of showers and of their splits."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ SLAB_PATTERN = ("test", "tuning", "validation") + 2 * ("train",) + ("test",) + 4
 
 
 def assign(energy: NDArray[np.float32], composition: dict[str, tuple[int, ...]]) -> NDArray[np.int64]:
-    """Split number of each shower, -1 where it is not wanted.
+    """Split number of each shower, -1 for unused showers.
 
-    Showers are handed out in their order, band by band, to the first split that still lacks some. More showers at the
-    end therefore change nothing for those before them.
+    In each band, showers are assigned in order to the first split that still lacks some. So more showers at the end
+    change nothing for those before them.
 
     Parameters
     ----------

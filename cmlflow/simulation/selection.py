@@ -19,11 +19,11 @@ class Selection:
     Attributes
     ----------
     seed : float, default 5
-        Cells from here on start a group.
+        Cells at or above this start a group.
     grow : float, default 2
-        Cells from here on in a group bring in their neighbours.
+        Members of a group at or above this bring in their neighbours.
     edge : float, default 2
-        Neighbours from here on are kept; below `grow` they bring in none of their own.
+        Neighbours at or above this are kept; below `grow` they bring in no others.
     """
 
     seed: float = 5.0
@@ -39,11 +39,11 @@ class Selection:
 
 
 def select_cells(energy: NDArray[np.float64], detector: Slab, selection: Selection) -> Mask:
-    """Cells that are kept: seeds, and what is reached from them.
+    """Mask of the cells that are kept: seeds and the cells reached from them.
 
     Neighbours of a cell are the 24 cells around it in its layer, up to two away, and those of the layers in front and
     behind that it overlaps. Groups grow from seeds: neighbours of members with at least `grow` times the noise join,
-    until none is left. Kept is what has at least `edge` times the noise.
+    until none is left. Neighbours with at least `edge` times the noise are kept.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def _spiral(reach: int) -> NDArray[np.int64]:
 
 
 def _planes(values: NDArray[np.int64], n_bytes: int) -> NDArray[np.uint8]:
-    """The bytes of non-negative numbers, lowest first, shape (n_bytes, n): like goes with like, which packs well."""
+    """The bytes of non-negative numbers, lowest first, shape (n_bytes, n); grouped bytes compress well."""
     if values.max(initial=0) >= 256**n_bytes or values.min(initial=0) < 0:
         raise ValueError(f"shower library: a number outside 0..{256**n_bytes - 1} cannot be stored")
     return np.stack([values >> 8 * k & 255 for k in range(n_bytes)]).astype(np.uint8)

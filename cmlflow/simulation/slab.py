@@ -33,7 +33,7 @@ class Primaries:
     momentum : ndarray of shape (n_particles, 4), float64 [GeV]
         px, py, pz, E.
     vertex : ndarray of shape (3,), float64 [cm]
-        Where all of them start.
+        Common origin.
     """
 
     pdg_id: NDArray[np.int64]
@@ -100,22 +100,22 @@ def overlay_slab(
     slant within a layer is left out. What falls outside the detector is lost. Coarse cells are sums of base cells.
 
     Sampling: a deposit E of one particle in one base cell becomes gamma-distributed with mean E and variance a^2 E, a
-    the stochastic term of the layer. Such deposits add up to such deposits, so the size of cells does not matter, and
-    none is negative. Noise: a normal number for every cell of the detector. With the same state of `rng` the detectors
-    with fine and with coarse cells see the same event, but for the noise.
+    the stochastic term of the layer. Sums of such deposits have the same form, so the size of cells does not matter;
+    none is negative. Noise: a normal number for every cell of the detector. With the same state of `rng`, detectors
+    with fine and with coarse cells see the same event except for the noise.
 
     Parameters
     ----------
     primaries : Primaries
     showers : sequence of Shower or None
-        One per particle; None for a particle that leaves nothing.
+        One per particle; None for a particle without a shower.
     symmetry : sequence of int
         Symmetry of the grid that each shower is put through, see `reflect`.
     detector : Slab
     rng : numpy.random.Generator
         For sampling, the momenta of tracks, and noise, in this order.
     sampling, noise : bool, default True
-        Switch the one or the other off.
+        Whether sampling and noise are simulated.
     selection : Selection or None
         Which cells are kept; None keeps every cell with energy above 0. Without noise None is needed.
     number : int, optional
