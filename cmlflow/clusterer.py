@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from cmlflow.embedders import Embedder
 from cmlflow.event import Event, as_events
 from cmlflow.methods import METHODS, build_embedder, build_refiner
-from cmlflow.model_folder import SavedModel, as_saved, find_model, from_saved, read_model, write_model
+from cmlflow.model_folder import SavedModel, as_saved, from_saved, read_model, write_model
+from cmlflow.model_paths import find_model
 from cmlflow.nets.network import NetworkConfig
 from cmlflow.prediction import (
     Embedding,

@@ -11,7 +11,7 @@ from cmlflow.baselines.learned.folder import is_cell_network
 from cmlflow.baselines.learned.loading import load_regressor
 from cmlflow.baselines.learned.superresolution import SuperResolver
 from cmlflow.clusterer import MetricClusterer
-from cmlflow.model_folder import PACKAGED, find_model, packaged_models
+from cmlflow.model_paths import PACKAGED, find_model, packaged_models
 from cmlflow.particle_flow import ParticleFlow, is_particle_flow
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,12 @@ from torch import Tensor
 from cmlflow import __version__
 from cmlflow.methods import METHODS
 from cmlflow.model_format1 import upgraded
+from cmlflow.model_paths import replace_files
 from cmlflow.nets.network import NetworkConfig
 from cmlflow.readouts import READOUTS
 from cmlflow.training import TrainingConfig
 
 FORMAT = 2
-CELLS = "cells"
-"""The kind that ``config.json`` names in networks of cells; clusterers name none."""
-PACKAGED = Path(__file__).parent / "assets" / "models"
 PARTS = ("embedder", "refiner")  # of the weights; their names in the file begin with these
 
 
@@ -50,37 +46,6 @@ class SavedModel:
     thresholds: dict[str, dict[str, Any]]
     weights: dict[str, dict[str, Tensor]]
     trained_on: dict[str, Any]
-
-
-def packaged_models(every: bool = False) -> list[str]:
-    """Names of the clusterers that come with the package, with or without particle flow; or of models of every kind."""
-    if not PACKAGED.exists():
-        return []
-    return sorted(p.name for p in PACKAGED.iterdir() if (p / "config.json").exists() and (every or not is_cells(p)))
-
-
-def is_cells(folder: Path) -> bool:
-    """Whether a folder with a ``config.json`` holds a network of cells, see `cmlflow.baselines.learned`."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except ValueError:
-        return False
-    return isinstance(config, dict) and config.get("kind") == CELLS
-
-
-def find_model(name: str | Path) -> Path:
-    """Folder of a saved model, or of a packaged one.
-
-    Raises
-    ------
-    FileNotFoundError
-        Neither; lists the packaged ones.
-    """
-    for folder in (Path(name), PACKAGED / str(name)):
-        if (folder / "config.json").is_file():
-            return folder
-    names = ", ".join(packaged_models(every=True)) or "none"
-    raise FileNotFoundError(f"{name}: neither a folder with a config.json nor a packaged model; packaged are: {names}")
 
 
 def write_model(folder: str | Path, model: SavedModel) -> None:
@@ -246,29 +211,3 @@ def _check_thresholds(thresholds: dict[str, Any], path: Path) -> None:
             raise ValueError(f"{path}: thresholds of {name!r}, expected those of {', '.join(READOUTS)}")
         if unknown := values.keys() - kind().get_params().keys():
             raise ValueError(f"{path}: thresholds of {name} have unknown parameters {sorted(unknown)}")
-
-
-def replace_files(writers: dict[Path, Callable[[Path], Any]]) -> None:
-    """Let each function fill a temporary file beside its path, then rename them all; nothing half-written is left.
-
-    The files are on disk before they are renamed.
-
-    Raises
-    ------
-    OSError
-        One of them can't be written; all files that were there before are then kept.
-    """
-    temporary = {path: path.with_name(f"{path.name}.{os.getpid()}.tmp") for path in writers}
-    path = next(iter(writers))
-    try:
-        for path, write in writers.items():
-            write(temporary[path])
-            with open(temporary[path], "rb+") as written:
-                os.fsync(written.fileno())
-        for path in writers:
-            os.replace(temporary[path], path)
-    except (OSError, SafetensorError) as err:
-        raise OSError(f"{path}: cannot be written ({err})") from err
-    finally:
-        for file in temporary.values():
-            file.unlink(missing_ok=True)

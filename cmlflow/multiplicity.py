@@ -11,7 +11,7 @@ from typing import Any
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.evaluation import evaluate, evaluate_embeddings
 from cmlflow.io.files import atomically
-from cmlflow.model_folder import packaged_models
+from cmlflow.model_paths import packaged_models
 from cmlflow.simulation import SAMPLES, simulate
 
 FIGURES = ("efficiency", "purity", "ratio", "merge_rate", "duplicate_rate", "resolution", "resolution_floor")

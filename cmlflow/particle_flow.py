@@ -12,7 +12,7 @@ from cmlflow.association import Associator, Candidates
 from cmlflow.association.cell_shares import CellShares, require_tracks, shares_of
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.event import Event, as_events
-from cmlflow.model_folder import find_model, replace_files
+from cmlflow.model_paths import find_model, replace_files
 from cmlflow.prediction import Prediction
 from cmlflow.prediction.mixin import HITS_PER_GROUP
 from cmlflow.sampling import n_points

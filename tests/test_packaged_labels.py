@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cmlflow import MetricClusterer, simulate
-from cmlflow.model_folder import packaged_models
+from cmlflow.model_paths import packaged_models
 
 GOLDEN = Path(__file__).parent / "golden" / "labels.json"
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cmlflow.event import Deposits, Event
 from cmlflow.methods import build_network
-from cmlflow.model_folder import packaged_models
+from cmlflow.model_paths import packaged_models
 from cmlflow.nets.network import Network
 from cmlflow.sampling import collate
 from cmlflow.simulation import SimulatedEvents

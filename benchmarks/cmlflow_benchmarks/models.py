@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cmlflow.model_folder import find_model, packaged_models
+from cmlflow.model_paths import find_model, packaged_models
 
 
 def given_models(entries: Iterable[str], names: Sequence[str], packaged: Mapping[str, str]) -> dict[str, str]:

@@ -52,6 +52,14 @@ def reads_tables(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tree", help="with --columns: tree, RNTuple or group, where the file has several")
 
 
+def shard(text: str) -> tuple[int, int]:
+    """I/N with I in 1..N."""
+    number, _, total = text.partition("/")
+    if not (number.isdigit() and total.isdigit() and 1 <= int(number) <= int(total)):
+        raise argparse.ArgumentTypeError(f"{text} given, expected I/N with I in 1..N")
+    return int(number), int(total)
+
+
 def count(text: str) -> int:
     """A whole number of 1 or more."""
     value = int(text) if text.lstrip("+-").isdigit() else 0

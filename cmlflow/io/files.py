@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -96,6 +97,13 @@ def stored_labels(path: PathLike, entry: int, values: ArrayLike, n_hits: int) ->
     if labels.shape != (n_hits,):
         raise FormatError(f"{path}, entry {entry}: there are {labels.size} cluster labels, but {n_hits} hits")
     return labels
+
+
+def remove_stale_parts(target: PathLike) -> None:
+    """Remove temporary files that runs which were killed have left beside a target of one's own."""
+    path = Path(target)
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Iterator[tuple[int, Event, IntArray | None]]:

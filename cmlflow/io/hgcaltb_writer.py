@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import awkward as ak
@@ -12,15 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.event import Event, IntArray
 from cmlflow.event.arrays import INT32, whole
+from cmlflow.io.branches import CANDIDATE_COLUMNS, CLUSTER_COLUMNS, KeptBranches, candidate_columns, cluster_columns
 from cmlflow.io.files import PathLike, atomically, paired
 from cmlflow.io.hgcaltb import DETECTOR, TREE
+from cmlflow.io.provenance import PROVENANCE
 from cmlflow.io.units import MIP_MEV, mev_per_unit
 
 EVENTS_PER_BASKET = 256
 TITLE = "events of cmlflow, merged cells"
 
 
-def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[ArrayLike] | None = None) -> None:
+def write_hgcaltb(
+    events: Iterable[Event],
+    path: PathLike,
+    labels: Iterable[ArrayLike] | None = None,
+    *,
+    energies: Iterable[ArrayLike] | None = None,
+    four_momenta: Iterable[Any] | None = None,
+    kept: KeptBranches | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
     """Write events as merged cells of a tree HGCALTBout; nothing is left behind where it fails.
 
     The format knows one particle per cell and no directions: deposits beyond the dominant particle, tracks and
@@ -36,7 +48,18 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
     path : path-like
         Takes its place when all is written.
     labels : iterable of array_like of shape (n_hits,), int, optional
-        Cluster labels of each event, kept in a branch `hit_cluster`.
+        Cluster labels of each event, kept in a branch `hit_cluster`; with them go `cluster_energy` [GeV where the
+        detector has layer weights], `cluster_x`, `cluster_y`, `cluster_z` [cm], the energy-weighted mean position, and
+        `cluster_nhits`.
+    energies : iterable of array_like of shape (C,), float, optional
+        Of the clusters, in place of the sums over their hits.
+    four_momenta : iterable, optional
+        Candidates of each event, objects with ``pdg_id``, ``momentum`` and ``track``: branches `candidate_pdg_id`,
+        `candidate_px`, `_py`, `_pz`, `_e` [GeV] and `candidate_track`.
+    kept : KeptBranches, optional
+        Further branches of the file that the events come from, entry by entry.
+    provenance : mapping, optional
+        What the file was made from, kept beside the tree; see `cmlflow.io.provenance`.
 
     Raises
     ------
@@ -58,6 +81,18 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
         tree: Any = None
         features: dict[str, str] = {}
         detectors: dict[str, float] = {}
+
+        def basket(some: list[dict[str, NDArray[Any]]], first: int) -> dict[str, Any]:
+            out = _basket(some, kinds | features)
+            if labels is not None:
+                out["cluster"] = _zipped(some, CLUSTER_COLUMNS)
+            if four_momenta is not None:
+                out["candidate"] = _zipped(some, CANDIDATE_COLUMNS)
+            return out if kept is None else out | kept.arrays(first, first + len(some))
+
+        momenta = None if four_momenta is None else iter(four_momenta)
+        sums = None if energies is None else iter(energies)
+        written = 0
         for _, event, row in paired(events, labels):
             unit = mev_per_unit(event.detector, unnamed=MIP_MEV)
             detectors[event.detector or ""] = unit
@@ -71,16 +106,37 @@ def write_hgcaltb(events: Iterable[Event], path: PathLike, labels: Iterable[Arra
                     f"{event.title} has the features {', '.join(own) or '(none)'}, but the events before "
                     f"{', '.join(features) or '(none)'}: events of one file have the same"
                 )
-            rows.append(_merged_row(event, row, unit) | own)
+            merged = _merged_row(event, row, unit) | own
+            if row is not None:
+                merged |= cluster_columns(event, row, None if sums is None else next(sums))
+            if momenta is not None:
+                merged |= candidate_columns(next(momenta))
+            rows.append(merged)
             if len(rows) >= EVENTS_PER_BASKET:
-                tree = tree or file.mktree(TREE, _basket(rows[:0], kinds | features), title=TITLE)
-                tree.extend(_basket(rows, kinds | features))
-                rows = []
-        tree = tree or file.mktree(TREE, _basket(rows[:0], kinds | features), title=TITLE)
+                tree = tree or file.mktree(TREE, basket(rows[:0], written), title=TITLE)
+                tree.extend(basket(rows, written))
+                written, rows = written + len(rows), []
+        tree = tree or file.mktree(TREE, basket(rows[:0], written), title=TITLE)
         if rows:
-            tree.extend(_basket(rows, kinds | features))
+            tree.extend(basket(rows, written))
+        if provenance is not None:
+            file[PROVENANCE] = json.dumps(dict(provenance))
         if len(detectors) == 1:
             file[DETECTOR] = next(iter(detectors))
+
+
+def _zipped(rows: list[dict[str, NDArray[Any]]], columns: Mapping[str, str]) -> Any:
+    """Jagged columns with a common prefix, as uproot writes them: one count, one branch each."""
+    prefix = next(iter(columns)).partition("_")[0] + "_"
+    parts = {name.removeprefix(prefix): _jagged(rows, name, kind) for name, kind in columns.items()}
+    return ak.zip(parts)
+
+
+def _jagged(rows: list[dict[str, NDArray[Any]]], name: str, kind: str) -> Any:
+    flat = np.concatenate([row[name] for row in rows]) if rows else np.zeros(0, kind)
+    if kind == "i4":
+        flat = whole(flat, name, "entry", low=INT32[0], high=INT32[1])
+    return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
 
 
 def _merged_row(event: Event, labels: IntArray | None, mev: float) -> dict[str, NDArray[Any]]:
@@ -103,15 +159,9 @@ def _feature_branches(event: Event) -> dict[str, NDArray[Any]]:
 
 
 def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[str, Any]:
-    def jagged(name: str, kind: str) -> Any:
-        flat = np.concatenate([row[name] for row in rows]) if rows else np.zeros(0, kind)
-        if kind == "i4":
-            flat = whole(flat, name, "entry", low=INT32[0], high=INT32[1])
-        return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
-
     return {
-        "hit": ak.zip({name: jagged(name, kind) for name, kind in kinds.items()}),
-        "PrimaryEnergies": jagged("PrimaryEnergies", "f8"),
-        "PrimaryPDGIDs": jagged("PrimaryPDGIDs", "i4"),
+        "hit": ak.zip({name: _jagged(rows, name, kind) for name, kind in kinds.items()}),
+        "PrimaryEnergies": _jagged(rows, "PrimaryEnergies", "f8"),
+        "PrimaryPDGIDs": _jagged(rows, "PrimaryPDGIDs", "i4"),
         "eventNumber": np.array([row["eventNumber"] for row in rows], np.int64),
     }

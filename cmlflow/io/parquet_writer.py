@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import tee
 from typing import Any
@@ -28,6 +29,7 @@ from cmlflow.io.parquet_columns import (
     TRACKS,
     is_list,
 )
+from cmlflow.io.provenance import PROVENANCE
 
 EVENTS_PER_GROUP = 512
 HITS_PER_GROUP = 1_000_000
@@ -41,6 +43,7 @@ def write_parquet(
     hits_per_group: int = HITS_PER_GROUP,
     *,
     candidates: Iterable[Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write events, and cluster labels where given, to a Parquet file; nothing is left behind where it fails.
 
@@ -57,6 +60,8 @@ def write_parquet(
     candidates : iterable, optional
         Particle-flow candidates of each event, objects with ``share``, ``pdg_id``, ``momentum`` and ``track`` as
         `cmlflow.association.Candidates`. The label of a hit is then the candidate with the largest share.
+    provenance : mapping, optional
+        What the file was made from, kept beside the events; see `cmlflow.io.provenance`.
 
     Raises
     ------
@@ -98,6 +103,8 @@ def write_parquet(
                     flush()
             if rows or writer is None:
                 flush()
+            if provenance is not None:
+                writer.add_key_value_metadata({PROVENANCE: json.dumps(dict(provenance))})
             seal(writer, sink, groups)
         finally:
             if writer is not None:

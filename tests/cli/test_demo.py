@@ -4,7 +4,7 @@ import pytest
 
 from cmlflow import MetricClusterer, simulate
 from cmlflow.cli.demo import MODELS, run_demo
-from cmlflow.model_folder import packaged_models
+from cmlflow.model_paths import packaged_models
 from cmlflow.nets.network import NetworkConfig
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cmlflow import MetricClusterer, ParticleFlow, simulate
 from cmlflow.embedders.axes import fit_axis_finder
-from cmlflow.model_folder import packaged_models
+from cmlflow.model_paths import packaged_models
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
 from cmlflow.recipes.running import run_recipe

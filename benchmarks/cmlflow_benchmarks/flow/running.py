@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cmlflow.model_folder import find_model
+from cmlflow.model_paths import find_model
 from cmlflow.particle_flow import ASSOCIATION, ParticleFlow
 from cmlflow.simulation import simulate
 from cmlflow_benchmarks.flow.goals import goals

@@ -8,7 +8,7 @@ from typing import Any
 
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.methods import method
-from cmlflow.model_folder import find_model
+from cmlflow.model_paths import find_model
 from cmlflow.recipes.running import run_recipe
 from cmlflow_benchmarks import models
 from cmlflow_benchmarks.keeping import kept, read_kept

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from cmlflow import __version__
-from cmlflow.model_folder import CELLS, find_model, is_cells, replace_files
+from cmlflow.model_paths import CELLS, find_model, is_cells, replace_files
 
 FORMAT = 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmlflow import model_folder
+from cmlflow import model_paths
 from cmlflow.cli import main
 from cmlflow_benchmarks.flow import running
 from cmlflow_benchmarks.flow.page import write_flow_report
@@ -27,7 +27,7 @@ FACTS = {"cmlflow": "0", "date": "2026-01-01", "command": "cmlflow benchmark flo
 def nothing_packaged(tmp_path_factory):
     """Models are those the tests name, whatever comes with the package."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_folder, "PACKAGED", tmp_path_factory.mktemp("packaged"))
+        patch.setattr(model_paths, "PACKAGED", tmp_path_factory.mktemp("packaged"))
         yield
 
 
