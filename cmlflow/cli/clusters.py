@@ -81,7 +81,7 @@ def _cluster(options: argparse.Namespace) -> None:
 def _many(options: argparse.Namespace) -> bool:
     """Whether outputs go into a folder: several inputs, a pattern, or an output that is no name of a file."""
     one = len(options.input) == 1 and not any(c in options.input[0] for c in "*?[")
-    is_file = options.output.suffix.lower() in (".parquet", ".pq", ".root") and not options.output.is_dir()
+    is_file = bool(options.output.suffix) and not options.output.is_dir()
     if is_file and not one:
         raise ValueError(f"-o {options.output} is one file, but there are several inputs: expected a folder")
     return not is_file
