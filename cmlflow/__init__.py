@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cmlflow.clusterer import MetricClusterer
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
+    from cmlflow.event.overlay import overlay
     from cmlflow.export import export_onnx
     from cmlflow.io import Columns, read, write
     from cmlflow.loading import load, models
@@ -36,6 +37,7 @@ _WHERE = {
     "export_onnx": "cmlflow.export",
     "load": "cmlflow.loading",
     "models": "cmlflow.loading",
+    "overlay": "cmlflow.event.overlay",
     "read": "cmlflow.io",
     "simulate": "cmlflow.simulation",
     "write": "cmlflow.io",
@@ -58,6 +60,7 @@ __all__ = [
     "export_onnx",
     "load",
     "models",
+    "overlay",
     "read",
     "simulate",
     "write",
