@@ -42,9 +42,9 @@ class Format:
         and the candidates that were written beside them.
     holds : frozenset of str
         Of ``"deposits"`` (shares of several particles in a hit), ``"particles"``, ``"tracks"``, ``"features"``,
-        ``"labels"`` and ``"candidates"``, what a file of this kind has room for.
+        ``"labels"`` and ``"candidates"``, what a file of this kind can hold.
     suffixes : tuple of str
-        Endings of names that tell this format. ROOT files are told by their trees.
+        File suffixes of this format. ROOT files are recognised by their trees.
     """
 
     reader: str
@@ -92,7 +92,7 @@ def read(
     columns: Columns | PathLike | None = None,
     **options: Any,
 ) -> EventStore:
-    """Events of one or several files, read when they are asked for.
+    """Events of one or several files, read on access.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ def read(
         Also patterns such as ``"runs/*.parquet"`` (sorted by name), and URLs of any protocol of fsspec, whose files are
         copied to a temporary folder.
     format : {"parquet", "hgcaltb", "mltree", "edm4hep", "table"}, optional
-        Told from the name of the file and the trees in it by default; ``"table"`` where `columns` are given.
+        By default detected from the name of the file and the trees in it; ``"table"`` if `columns` are given.
     tree : str, optional
-        With `columns`: tree, RNTuple or group of the file, where it has several.
+        With `columns`: tree, RNTuple or group of the file, if it has several.
     columns : Columns or path-like, optional
-        What the columns of a table of one's own mean, or a TOML file that says so: `cmlflow inspect` proposes one.
+        Meaning of the columns of a table of your own, or a TOML file with it: `cmlflow inspect` proposes one.
     **options
         Go to the reader: `cache` for all; `variant`, `threshold`, `primary_order`, `detector`, `step_size` for
         `cmlflow.io.hgcaltb.HgcaltbEvents`; `geometry`, `negative`, `shared_truth`, `detector`, `step_size` for
@@ -114,14 +114,14 @@ def read(
     Returns
     -------
     EventStore
-        Lazy: opening a file of any size reads no more than its directory.
+        Lazy: opening a file reads only its directory, whatever its size.
 
     Raises
     ------
     FileNotFoundError
         No such file.
     FormatError
-        The file is not what it should be; the message names the file, and the event and field at fault.
+        The file is damaged or of another kind; the message names the file, the event and the field.
     ValueError
         The format is unknown.
 
@@ -155,27 +155,27 @@ def write(
     candidates: Iterable[Any] | None = None,
     **options: Any,
 ) -> None:
-    """Write events to a file, which takes its place when all is written.
+    """Write events to a file, which appears only when it is complete.
 
     Parameters
     ----------
     events : iterable of Event
-        Taken one by one, so that files larger than the memory can be written.
+        Consumed one by one, so files may be larger than memory.
     path : path-like
     format : {"parquet", "hgcaltb", "mltree"}, optional
-        Told from the name by default: ``.parquet`` keeps everything, ``.root`` is the merged variant of HGCALTBout.
+        By default detected from the name: ``.parquet`` keeps everything, ``.root`` is the merged variant of HGCALTBout.
     labels : iterable of array_like of shape (n_hits,), int, optional
-        Cluster labels of each event to keep beside the hits, 0..C-1, -1 noise; `read_labels` gives them back.
+        Cluster labels of each event to keep beside the hits, 0..C-1, -1 noise; `read_labels` returns them.
     candidates : iterable, optional
         In place of labels, particle-flow candidates of each event (`cmlflow.association.Candidates`), Parquet only;
-        `read_candidates` gives them back, `read_labels` the candidate with the largest share of each hit.
+        `read_candidates` returns them, `read_labels` the candidate with the largest share of each hit.
     **options
         Go to the writer: `beam`, `gev_per_unit`, `fractions` for `cmlflow.io.mltree_writer.write_mltree`.
 
     Raises
     ------
     OSError
-        Names the file; for example on a full disk. Nothing half-written is left.
+        Names the file, for example on a full disk. No partial file is left.
     ValueError
         The format is unknown or cannot be written, or labels do not fit the events.
     TypeError
@@ -267,7 +267,7 @@ def read_candidates(path: Paths, format: str | None = None) -> list[StoredCandid
 
 
 def known_format(path: PathLike) -> str | None:
-    """Format by which `read` takes a file without `columns`; None where it does not."""
+    """Format with which `read` reads a file without `columns`; None if it cannot."""
     (file,) = located(path)
     try:
         name = _told_from(file)

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Surface:
-    """Where a layer is crossed: a cylinder about the beam, or a pair of planes across it.
+    """Surface of a layer: a cylinder about the beam, or a pair of planes across it.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ def crossing_point(eta: ArrayLike, phi: ArrayLike, surface: Surface) -> Array:
     Parameters
     ----------
     eta, phi : array_like of shape (...), float
-        Not at eta = 0 exactly for planes, which such a direction never meets: infinite there.
+        Infinite at eta = 0 for planes, which such a direction never meets.
     surface : Surface
 
     Returns
@@ -82,7 +82,7 @@ def crossing_point(eta: ArrayLike, phi: ArrayLike, surface: Surface) -> Array:
 def nearest_layers(position: ArrayLike) -> NDArray[np.int64]:
     """Number of the layer whose surface a cell is nearest to.
 
-    A surface counts for cells in its `EXTENT` alone.
+    A surface counts only for cells within its `EXTENT`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def nearest_layers(position: ArrayLike) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of shape (n,), int64
-        0 where no surface is in range, or nearer than 50 cm.
+        0 if no surface is in range and nearer than 50 cm.
     """
     x = np.asarray(position, np.float64)
     radius, z = np.hypot(x[:, 0], x[:, 1]), np.abs(x[:, 2])

@@ -1,4 +1,4 @@
-"""A sequence of events behind a file that is read block by block, when they are asked for."""
+"""A sequence of events of a file that is read block by block, on access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cmlflow.io.files import FormatError, PathLike, existing
 
 
 class BlockEvents(Sequence[Event], ABC):
-    """Events of one file, read in blocks of consecutive events of which the last used ones are kept.
+    """Events of one file, read in blocks of consecutive events; the most recently used blocks are kept.
 
     Opening reads no event. Iterating streams: no more than `cache` blocks are held. Each `Event` owns its arrays, so
     that keeping one does not keep its block. The object can be pickled and survives a fork: the file is opened again
@@ -51,7 +51,7 @@ class BlockEvents(Sequence[Event], ABC):
 
     @abstractmethod
     def _event(self, arrays: Any, i: int, entry: int) -> Event:
-        """Event number `i` of a block, `entry` of the file; a ValueError gets the file's name put before it."""
+        """Event number `i` of a block, `entry` of the file; a ValueError is prefixed with the file's name."""
 
     @property
     def _handle(self) -> Any:

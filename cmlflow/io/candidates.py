@@ -20,7 +20,7 @@ SHARES = {"share_hit": "i4", "share_candidate": "i4", "share_part": "f4"}
 class StoredCandidates(NamedTuple):
     """Particle-flow candidates of one event as a file keeps them.
 
-    ``cmlflow.association.Candidates(*stored)`` checks them; metrics and displays take them as they are.
+    ``cmlflow.association.Candidates(*stored)`` checks them; metrics and displays accept them directly.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ def share_labels(candidates: Any) -> NDArray[np.int64]:
 
 
 def candidate_columns(candidates: Any, event: Event, i: int) -> dict[str, NDArray[Any]]:
-    """What the candidates of event `i` have in each column.
+    """Values of the candidates of event `i` in each column.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which columns of a table of one's own hold what an event needs."""
+"""The columns of a table of your own that hold what an event needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Columns:
         Of each particle in a hit's list: its part of the hit's energy, the remainder to 1 being of no particle; or
         its energy, in the unit of the hit energies.
     unknown : int or sequence of int, optional
-        Values of `particle` that stand for none, beside all negative ones and missing values.
+        Values of `particle` that mean no particle, besides negative and missing ones.
     pdg_id, particle_energy : str, optional
         Of each particle of the event, or of each entry of `particle` where those are as long.
     particle_direction : sequence of str, optional
@@ -186,7 +186,7 @@ class Columns:
 
     @property
     def energy_factor(self) -> float:
-        """What hit energies are multiplied with."""
+        """Factor of the hit energies."""
         return _factor(self.energy_unit, ENERGIES, "energy_unit")
 
     @property
@@ -195,7 +195,7 @@ class Columns:
         return _factor(self.particle_unit, ENERGIES, "particle_unit")
 
     def names(self) -> list[str]:
-        """All columns that are named, each once."""
+        """All named columns, each once."""
         out: list[str] = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -231,7 +231,7 @@ class Columns:
             raise FormatError(f"{path}: {err}") from err
 
     def to_toml(self) -> str:
-        """The text of a TOML file that `from_toml` reads; what is as by default is left out."""
+        """The text of a TOML file that `from_toml` reads, without defaults."""
         lines = []
         for field in fields(self):
             value = getattr(self, field.name)
@@ -245,12 +245,12 @@ class Columns:
         return "\n".join(lines) + "\n"
 
     def check_names(self, where: Any, there: Collection[str]) -> None:
-        """Refuse columns that a table does not have.
+        """Check that a table has these columns.
 
         Raises
         ------
         FormatError
-            Names the file, the field, the column, and those that are there, the most similar first.
+            Names the file, the field, the column, and the existing columns, the most similar first.
         """
         for field in fields(self):
             value = getattr(self, field.name)
@@ -266,7 +266,7 @@ class Columns:
 
 
 def feature_name(column: str) -> str:
-    """What a feature is called that is kept in a column: the last part of the name, without ``hit_``."""
+    """Name of the feature in a column: the last part of its name, without ``hit_``."""
     return column.rpartition("/")[2].rpartition(".")[2].removeprefix("hit_")
 
 

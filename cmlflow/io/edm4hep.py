@@ -23,7 +23,7 @@ _PARTICLE = ("PDG", "generatorStatus", "mass", "momentum.x", "momentum.y", "mome
 
 
 class Edm4hepEvents(BlockEvents):
-    """Events of an EDM4hep file, read in blocks of entries when asked for.
+    """Events of an EDM4hep file, read in blocks of entries on access.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Edm4hepEvents(BlockEvents):
     feature ``time`` [ns] of a hit is the mean time of its contributions, weighted with their energies. Frames may be
     TTrees of any layout of podio, or RNTuples. Where MCParticles are not stored, the numbers that the contributions
     name stand for the particles, whose kind and energy are unknown. Hits without contributions belong to an unknown
-    particle. A warning tells where there is truth in the file to which no hit leads.
+    particle. Truth that no hit refers to causes a warning.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Edm4hepEvents(BlockEvents):
         )
 
     def _tell(self, arrays: dict[str, Jagged]) -> None:
-        """Warn once where the file has truth to which nothing leads from the hits of a block."""
+        """Warn once if the file has truth that no hit of a block refers to."""
         there = [name for name in (self._truth, *(one.name for one in self._steps)) if name is not None]
         if self._told or not there or not any(len(arrays[s.leaves["energy"]].values) for s in self._sources):
             return
@@ -215,7 +215,7 @@ def primaries(status: NDArray[Any], begin: IntArray, end: IntArray, parents: Int
     Parameters
     ----------
     status : ndarray of shape (n_particles,), int
-        generatorStatus; 1 is a primary that the simulation was given.
+        generatorStatus; 1 for primaries of the simulation.
     begin, end : ndarray of shape (n_particles,), int64
         Which of `parents` are a particle's own; the first one is followed.
     parents : ndarray of int64

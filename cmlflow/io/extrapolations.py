@@ -19,7 +19,7 @@ TRACKS = ("trackPt", "trackEta", "trackPhi")
 NOT_CROSSED_BELOW = -100000.0
 NOT_CROSSED = -999999.0
 SURFACE_TOLERANCE = 0.01
-"""How far [cm] from its surface a crossing may be that is written as two angles."""
+"""Largest distance [cm] from its surface of a crossing written as two angles."""
 
 
 def tracks_from(columns: dict[str, Jagged], i: int, layers: dict[str, tuple[int, bool]], turn: list[int]) -> Tracks:

@@ -1,4 +1,4 @@
-"""What every file format shares: the error a bad file raises, and writing that leaves nothing half-written."""
+"""Shared by all file formats: the error of a bad file, and writing that leaves no partial files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PathLike = str | os.PathLike[str]
 
 
 class FormatError(ValueError):
-    """A file that cannot be read as what it should be; the message names the file, the event and the field."""
+    """A file that cannot be read in its format; the message names the file, the event and the field."""
 
 
 def existing(path: PathLike) -> Path:
-    """The path of a file that is there.
+    """The path of an existing file.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def existing(path: PathLike) -> Path:
 
 
 def one_line(err: BaseException) -> str:
-    """What an error says, on one line and not too long."""
+    """The message of an error, on one line and not too long."""
     return " ".join(str(err).split())[:200]
 
 
 @contextmanager
 def atomically(path: PathLike) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends, and is removed where it fails.
+    """A temporary path beside `path` that replaces it when the block ends, and is removed if the block fails.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def atomically(path: PathLike) -> Iterator[Path]:
     Raises
     ------
     OSError
-        Names `path`, whatever the operating system said about the temporary file.
+        Names `path`, whatever the operating system reports about the temporary file.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -107,7 +107,7 @@ def remove_stale_parts(target: PathLike) -> None:
 
 
 def paired(events: Iterable[Event], labels: Iterable[ArrayLike] | None) -> Iterator[tuple[int, Event, IntArray | None]]:
-    """Number, event and cluster labels of each event in turn, checked; nothing is collected.
+    """Number, event and cluster labels of each event in turn, checked, without keeping them.
 
     Raises
     ------

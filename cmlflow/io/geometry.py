@@ -69,7 +69,7 @@ class CellGeometry:
 
 
 def cell_numbers(values: ArrayLike, name: str) -> IntArray:
-    """Numbers of cells as int64; those of files that have them without a sign keep their bits."""
+    """Numbers of cells as int64; unsigned numbers keep their bits."""
     array = np.asarray(values)
     return array.astype(np.int64) if array.dtype.kind == "u" else whole(array, name, "cell")
 

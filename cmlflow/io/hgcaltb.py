@@ -29,7 +29,7 @@ HGCAL_LAYERS = 50
 
 
 class HgcaltbEvents(BlockEvents):
-    """Events of a ROOT tree HGCALTBout, read in blocks of entries when asked for.
+    """Events of a ROOT tree HGCALTBout, read in blocks of entries on access.
 
     Two variants of the tree exist and are told apart by what they hold: merged cells (`hit_purity` is there, or
     all hits lie on one 1 cm grid, no cell twice), and raw Geant4 steps, which are merged here.
@@ -38,7 +38,7 @@ class HgcaltbEvents(BlockEvents):
     ----------
     path : path-like
     variant : {"merged", "steps"}, optional
-        Which of the two, where it should not be told from the file.
+        Which of the two; by default detected from the file.
     threshold : float [MIP], optional
         Cells below it are dropped, after merging. 0.5 for raw steps by default, 0 for merged cells.
     primary_order : {"auto", "same", "reversed"}, default "auto"
@@ -69,7 +69,7 @@ class HgcaltbEvents(BlockEvents):
     numbers, unless those of one detector (`hit_detector`: 0 CE-E, 1 CE-H, 2 AHCAL) overlap those of the one before:
     then they follow after it. Shower numbers become 0..P-1 in each event, P being the number of primaries; numbers
     that run on through the file are recognised by the count of primaries before the event, other ones are ranked,
-    and matched to primaries only where there are as many. Merged cells know the dominant particle alone.
+    and matched to primaries only where there are as many. Merged cells have only the dominant particle.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class HgcaltbEvents(BlockEvents):
 
     @property
     def plan(self) -> Plan:
-        """What the first events of the file tell about the rest."""
+        """Properties of the file from its first events."""
         if self._plan is None:
             tree, total = self._handle, len(self)
             there = [name for name in PRIMARIES if name in tree][:1]

@@ -44,9 +44,9 @@ def write_hgcaltb(
     Parameters
     ----------
     events : iterable of Event
-        Taken one by one; no more than one basket of them is held in memory.
+        Consumed one by one; at most one basket of them is held in memory.
     path : path-like
-        Takes its place when all is written.
+        Appears only when it is complete.
     labels : iterable of array_like of shape (n_hits,), int, optional
         Cluster labels of each event, kept in a branch `hit_cluster`; with them go `cluster_energy` [GeV where the
         detector has layer weights], `cluster_x`, `cluster_y`, `cluster_z` [cm], the energy-weighted mean position, and

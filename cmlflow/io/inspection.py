@@ -1,4 +1,4 @@
-"""What is in a file, and which of its columns are likely to be what an event needs."""
+"""Contents of a file, and a guess of the columns that an event needs."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def tables_of(path: PathLike) -> list[Source]:
 
 
 def proposed(source: Source) -> Columns | None:
-    """Columns by their names; None where no positions or energies are found.
+    """Columns guessed by their names; None if no positions or energies are found.
 
-    Raises nothing: a proposal is to be looked at.
+    Raises nothing: a proposal is meant to be checked.
     """
     names = list(source.columns)
     axes: dict[str, dict[str, str]] = {}
@@ -91,7 +91,7 @@ def proposed(source: Source) -> Columns | None:
 
 
 def _rank(before: str) -> int:
-    """0 for what sounds like hits, 2 for what sounds like particles, tracks and vertices."""
+    """0 for names that suggest hits, 2 for particles, tracks and vertices."""
     if re.search(r"hit|cell|calo", before, re.IGNORECASE):
         return 0
     return 2 if re.search(r"mom|dir|vtx|vertex|track|trk|part|mc|gen|true", before, re.IGNORECASE) else 1
@@ -156,7 +156,7 @@ def _flat(values: Iterable[Any]) -> list[str]:
 
 
 def _some(source: Source, name: str) -> Column | None:
-    """The first rows of a column; None where they are no numbers."""
+    """The first rows of a column; None if they are not numbers."""
     try:
         return as_column(source.read(name, 0, min(ROWS, source.length(name))), name)
     except (ValueError, TypeError, KeyError):
@@ -169,13 +169,13 @@ def _depth(source: Source, name: str) -> int:
 
 
 def listing(path: PathLike, kind: str | None = None) -> str:
-    """What is in a file, as comments of a TOML file that proposes the meaning of its columns.
+    """Contents of a file, as comments of a TOML file that proposes the meaning of its columns.
 
     Parameters
     ----------
     path : path-like
     kind : str, optional
-        Format by which the file is read without columns, where it is known.
+        Format in which the file can be read without columns, if any.
     """
     lines = [f"# {Path(path).name}" + ("" if kind is None else f": format {kind!r}, read without columns")]
     proposals: list[Columns] = []

@@ -1,4 +1,4 @@
-"""Where files are: one path, several, patterns, and the URLs that fsspec knows."""
+"""Locations of files: one or several paths, patterns, and URLs of fsspec."""
 
 from __future__ import annotations
 
@@ -123,5 +123,5 @@ class JoinedEvents(Sequence[Event]):
 
 
 def joined(paths: Paths, read: Callable[[Path], Any]) -> list[Any]:
-    """What `read` gives for each of the files, put together in one list."""
+    """Results of `read` for each of the files, in one list."""
     return [entry for file in located(paths) for entry in read(file)]

@@ -40,7 +40,7 @@ class Merged:
 
 
 class MltreeEvents(BlockEvents):
-    """Events of a ROOT file of the MLTree kind, read in blocks of entries when asked for.
+    """Events of a ROOT file of the MLTree kind, read in blocks of entries on access.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class MltreeEvents(BlockEvents):
     geometry : path-like, optional
         File with the tree CellGeo; `path` itself by default.
     negative : {"drop", "zero"}
-        What becomes of cells with a negative energy (noise), which no `Event` may have: left out, or kept with zero.
+        Whether cells with a negative energy (noise), which no `Event` may have, are left out or kept with zero.
     shared_truth : {"add", "once"}
         A cell shared by clusters appears in each with its part of the energy. Whether its truth appears in parts too,
         which add up, or the whole list is repeated, so that the first one counts. The shares of the particles are the
@@ -121,7 +121,7 @@ class MltreeEvents(BlockEvents):
 
     @property
     def geometry(self) -> CellGeometry:
-        """Position, layer and noise of every cell, in the file's own axes; read when first asked for."""
+        """Position, layer and noise of every cell, in the file's own axes; read on first access."""
         if self._geometry is None:
             self._geometry = read_geometry(self._geometry_path)
         return self._geometry

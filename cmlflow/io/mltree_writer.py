@@ -35,7 +35,7 @@ def write_mltree(
     beam: str = "z",
     gev_per_unit: float | None = None,
 ) -> None:
-    """Write events in the layout of ATLAS's MLTree; nothing is left behind where it fails.
+    """Write events in the layout of ATLAS's MLTree; a failure leaves no file behind.
 
     EventTree is an RNTuple, ROOT's format for nested lists that uproot can write; its fields have the names and the
     nesting of the tree's branches. CellGeo is a tree with one entry. `cmlflow.read` turns both back to events in their
@@ -44,15 +44,15 @@ def write_mltree(
     Parameters
     ----------
     events : iterable of Event
-        Taken one by one; all of one detector. Hits at one place of one layer are one cell.
+        Consumed one by one; all of one detector. Hits at one place of one layer are one cell.
     path : path-like
-        Takes its place when all is written.
+        Appears only when it is complete.
     labels : iterable of array_like of shape (n_hits,), int, optional
         Cluster labels of each event, which become its topo-clusters; hits with -1 are in a last one of their own, with
         `cluster_label` -1. One topo-cluster with all hits by default.
     fractions : iterable of (hit, cluster, fraction), optional
-        Soft assignment in place of labels: the part of each hit that belongs to each cluster, at most 1 in sum; what
-        remains is in the cluster with label -1.
+        Soft assignment instead of labels: the part of each hit that belongs to each cluster, at most 1 in sum. The
+        remainder is in the cluster with label -1.
     beam : {"z", "x", "y"}
         Axis of the events that is the beam of the file. Detectors across the z axis, seen as a piece of a barrel, have
         "y"; with "z", cells and tracks on the axis itself cannot be written.
@@ -71,8 +71,8 @@ def write_mltree(
     -----
     For the detector ``"atlas"``, layers 1..20 are written by their ATLAS names, and a crossing must lie on the layer's
     surface, as the layout has no place for its distance. For other detectors a branch `trackRPerp_<layer>` is added,
-    and layers are named ``layer1``, ... The entry point is one more of them, ``entry``. What `Tracks` does not know
-    (`trackChiSquared`, `trackNumberDOF`, `trackSubtractedCaloEnergy`) is zero, `cell_geo_sigma` too.
+    and layers are named ``layer1``, ... The entry point is one more of them, ``entry``. Quantities that `Tracks` lacks
+    (`trackChiSquared`, `trackNumberDOF`, `trackSubtractedCaloEnergy`) are zero, and so is `cell_geo_sigma`.
     """
     labelled = paired(events, labels)
     with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
@@ -83,7 +83,7 @@ def write_mltree(
 
 
 class _Writer:
-    """Keeps events until a basket is full, and the cells that were seen."""
+    """Collects events until a basket is full, and the cells of all events."""
 
     def __init__(self, file: Any, beam: str, gev_per_unit: float | None) -> None:
         eta_phi(np.zeros((0, 3)), beam)  # refuses an unknown beam before anything is written

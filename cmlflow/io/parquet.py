@@ -34,7 +34,7 @@ __all__ = ["ParquetEvents", "read_parquet_candidates", "read_parquet_labels", "w
 
 
 class ParquetEvents(BlockEvents):
-    """Events of a Parquet file; opening reads its footer alone, events are read by row group when asked for.
+    """Events of a Parquet file; opening reads only its footer, events are read by row group on access.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class ParquetEvents(BlockEvents):
     FileNotFoundError
         No such file.
     FormatError
-        It is no Parquet file, is cut short, comes from a newer version, or lacks columns; when an event is
-        asked for: where its columns do not fit each other or hold values that no event may have.
+        It is no Parquet file, is cut short, comes from a newer version, or lacks columns; on access to an event: its
+        columns do not fit each other or hold invalid values.
     """
 
     def __init__(self, path: PathLike, cache: int = 8) -> None:

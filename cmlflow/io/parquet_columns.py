@@ -41,7 +41,7 @@ UNKNOWN = (
     | {"particle_pdg_id": 0}
     | dict.fromkeys(("particle_energy_gev", *(f"particle_direction_{a}" for a in "xyz"), *CROSSINGS), np.nan)
 )
-"""What null stands for inside a list; other columns must not have it, features have nan."""
+"""Meaning of null inside a list; other columns must not have it, features have nan."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Lists:
 
 
 def check_schema(path: Any, schema: Any) -> None:
-    """Refuse a file without the columns that every event needs, or of a newer version."""
+    """Check that a file has the columns that every event needs, and is not of a newer version."""
     missing = [n for n in HITS if n not in schema.names]
     stamp = (schema.metadata or {}).get(SCHEMA_KEY)
     if stamp is None:
@@ -108,7 +108,7 @@ def feature_columns(path: Any, schema: Any) -> dict[str, str]:
 
 
 def is_list(kind: Any) -> bool:
-    """Whether a column has a list per row, in any of Arrow's ways."""
+    """Whether a column has a list per row, of any of Arrow's list types."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     views = (pa.types.is_list_view, pa.types.is_large_list_view)
     return any(test(kind) for test in (*tests, *views))
@@ -132,7 +132,7 @@ def lists(path: Any, table: Any, name: str, first: int) -> Lists:
 
 
 def _flattened(column: Any) -> tuple[NDArray[np.int64], Any, NDArray[np.bool_]]:
-    """Edges of the lists, what they hold one after the other, and which lists are there."""
+    """Edges of the lists, their concatenated values, and which lists are not null."""
     counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     values = pc.list_flatten(column)
     if isinstance(values, pa.ChunkedArray):

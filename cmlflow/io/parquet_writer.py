@@ -45,14 +45,14 @@ def write_parquet(
     candidates: Iterable[Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write events, and cluster labels where given, to a Parquet file; nothing is left behind where it fails.
+    """Write events, and optionally cluster labels, to a Parquet file; a failure leaves no file behind.
 
     Parameters
     ----------
     events : iterable of Event
-        Taken one by one; no more than one row group is held in memory.
+        Consumed one by one; at most one row group is held in memory.
     path : path-like
-        Takes its place when all is written.
+        Appears only when it is complete.
     labels : iterable of array_like of shape (n_hits,), int, optional
         Cluster labels 0..C-1 of each event, -1 noise.
     events_per_group, hits_per_group : int
@@ -86,7 +86,7 @@ def write_parquet(
 
         def flush() -> None:
             nonlocal writer, rows, hits, groups
-            if writer is None:  # the first events tell the features
+            if writer is None:  # the first events define the features
                 writer = sealed_writer(sink, _schema(rows, absent))
             if rows:
                 writer.write_table(_table(rows, writer.schema))
@@ -108,7 +108,7 @@ def write_parquet(
             seal(writer, sink, groups)
         finally:
             if writer is not None:
-                writer.is_open = False  # a writer that failed must not try again when it is collected
+                writer.is_open = False  # a failed writer must not try again when it is garbage-collected
 
 
 def _schema(rows: Sequence[Mapping[str, Any]], absent: Mapping[str, str]) -> Any:
@@ -136,7 +136,7 @@ def _element(shape: tuple[int, ...]) -> Any:
 
 
 def _check_features(event: Event, schema: Any, i: int) -> None:
-    """A later event has no other features than the first ones had."""
+    """Check that a later event has the features of the first ones."""
     for name, values in event.features.items():
         place = schema.get_field_index(f"hit_{name}")
         if place < 0 or schema.field(place).type.value_type != _element(values.shape[1:]):

@@ -1,4 +1,4 @@
-"""What podio's ROOT files say about their collections: kinds, numbers, relations, encodings of cell numbers."""
+"""Metadata of podio's ROOT files: kinds of collections, numbers, relations, encodings of cell numbers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def encodings(file: Any, ids: dict[str, int]) -> dict[str, str]:
         names = {number: name for name, number in ids.items()}
         try:
             found = _memberwise_encodings(file["col_metadata"])
-        except (IndexError, ValueError, UnicodeDecodeError):  # another layout of these bytes: simply not known
+        except (IndexError, ValueError, UnicodeDecodeError):  # another layout of these bytes: unknown
             return {}
         return {names[number]: text for number, text in found.items() if number in names}
     return {}

@@ -39,7 +39,7 @@ class Jagged:
 
 
 def guarded(path: Path, what: str, read: Callable[[], T]) -> T:
-    """What `read` returns; whatever uproot raises on a damaged file becomes one `FormatError`."""
+    """The result of `read`; any error of uproot on a damaged file becomes a `FormatError`."""
     try:
         return read()
     except (FormatError, PermissionError, FileNotFoundError):

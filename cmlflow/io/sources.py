@@ -1,4 +1,4 @@
-"""Tables of any layout in files of several kinds: what columns there are, and some rows of them."""
+"""Tables of any layout in files of several kinds: their columns, and rows of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw Geant4 steps into cells, and what the first events of a file tell about its numbering."""
+"""Raw Geant4 steps merged into cells, and the numbering of a file from its first events."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def layer_heights(layer: IntArray, z: NDArray[Any]) -> dict[int, float]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the events of one HGCALTBout file are to be read; see `make_plan`.
+    """How to read the events of one HGCALTBout file; see `make_plan`.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Plan:
     reverse : bool
         Whether showers by increasing number match the primaries from the last to the first.
     offsets : ndarray, int64
-        What to add to the layer numbers of each detector; empty where there is nothing to add.
+        Offset of the layer numbers of each detector; empty without offsets.
     layer_z : dict of int to float [cm]
         Height of each layer.
     """
@@ -149,7 +149,7 @@ def make_plan(
     order: Order,
     sizes: Sequence[int] = (),
 ) -> Plan:
-    """What the first events of a file tell about all of it.
+    """Properties of a file from its first events.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def make_plan(
     n_primaries : ndarray of shape (n_events,), int64
         Primaries of every event of the file.
     variant : {"merged", "steps"}, optional
-        Given where it should not be told from the hits.
+        Detected from the hits by default.
     order : {"auto", "same", "reversed"}
         How showers match primaries.
     sizes : sequence of int
@@ -220,7 +220,7 @@ def _tracked_in_reverse(scan: dict[str, Jagged], counts: IntArray, bases: IntArr
 
 
 def _layer_offsets(detector: NDArray[Any], layer: NDArray[Any], sizes: Sequence[int]) -> IntArray:
-    """What to add to the layers of each detector so that they come after those of the detector before."""
+    """Offset of the layers of each detector that puts them after those of the detector before."""
     if not len(detector) or detector.min() < 0:
         return np.zeros(0, np.int64)
     offsets = np.zeros(int(detector.max()) + 1, np.int64)

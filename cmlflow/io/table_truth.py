@@ -18,7 +18,7 @@ REST = 1e-6  # part of a hit below which what its shares lack to 1 is rounding
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of the particles of one event; `numbers` is what the table calls particle 0, 1, ..."""
+    """Particles of one event; `numbers` are the table's numbers of particle 0, 1, ... ..."""
 
     particle_id: IntArray | None = None
     deposits: Deposits | None = None

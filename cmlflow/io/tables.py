@@ -1,4 +1,4 @@
-"""Events of tables of one's own: `Columns` says what is where."""
+"""Events of tables of your own, described by `Columns`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TableEvents(BlockEvents):
     ----------
     path : path-like
     columns : Columns or path-like
-        What is where; or a TOML file that says so.
+        Meaning of the columns, or a TOML file with it.
     tree : str, optional
         Tree, RNTuple or group, where the file has several.
     step_size : int, default 256

@@ -1,4 +1,4 @@
-"""Which topo-cluster each hit is in, and with which part: from hard labels or from a soft assignment."""
+"""Topo-clusters of each hit, and its part in them: from hard labels or from a soft assignment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def assigned(
     labelled : iterator of (number, event, labels)
         Labels may be None: all hits are in cluster 0.
     fractions : iterable of (hit, cluster, fraction), optional
-        In place of labels; what is missing to 1 goes to the cluster -1.
+        Instead of labels; the remainder goes to the cluster -1.
 
     Raises
     ------

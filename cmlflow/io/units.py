@@ -1,4 +1,4 @@
-"""What the unit of hit energies is worth."""
+"""Units of hit energies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IN_GEV = ("slab", "atlas", "edm4hep")
 def mev_per_unit(detector: str | None, unnamed: float) -> float:
     """MeV per unit of the hit energies: by the first word of the detector's name, MIP for hgcal, GeV for others known.
 
-    `unnamed` is for events that name no detector, or one that cmlflow does not know: what is usual in the format.
+    `unnamed` is the unit for events without a detector, or with an unknown one: what is usual in the format.
     """
     family = (detector or "").split("-")[0]
     return MIP_MEV if family == "hgcal" else 1000.0 if family in IN_GEV else unnamed

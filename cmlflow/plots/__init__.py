@@ -1,6 +1,6 @@
 """Figures and displays: 3-D events, embedding geometry, scores, particle flow, training curves, and their pages.
 
-matplotlib and plotly are imported where they are used.
+matplotlib and plotly are imported on use.
 """
 
 from cmlflow.plots.colours import candidate_colours, cluster_colours

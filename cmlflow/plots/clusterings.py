@@ -1,4 +1,4 @@
-"""What a display shows of a clustering: labels, shares, or particle-flow candidates with their tracks."""
+"""Clusterings as displays show them: labels, shares, or particle-flow candidates with their tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cmlflow.plots.colours import candidate_colours, cluster_colours
 from cmlflow.plots.encoding import encoded_ints
 
 UNKNOWN, CHARGED, NEUTRAL = range(3)
-"""Whether a particle or a cluster has a track; unknown where nothing is said of tracks."""
+"""Whether a particle or a cluster has a track; unknown without information on tracks."""
 LEAST = 1
 """Smaller shares [%] are not shown."""
 

@@ -1,4 +1,4 @@
-"""Colours of particles and clusters: distinguishable without full colour vision as far as their number allows."""
+"""Colours of particles and clusters: distinguishable for colour-blind readers as far as their number allows."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def palette(n: int) -> list[str]:
 def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
     """Colour number of each cluster, so that a correct clustering looks like the truth.
 
-    A cluster takes the number of the particle with which it shares most energy. Where several clusters share most
-    with the same particle, the one that shares more has its number; the others, and clusters that share nothing
-    with any particle, get numbers that belong to no particle.
+    A cluster takes the number of the particle with which it shares most energy. If several clusters share most with the
+    same particle, the one that shares more has its number. The others, and clusters without any particle, get numbers
+    that belong to no particle.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of shape (n_clusters,), int64
-        Below ``event.n_particles`` for the best cluster of a particle, from there on for others; no number twice.
+        Below ``event.n_particles`` for the best cluster of a particle, higher for others; all different.
 
     Raises
     ------
     ValueError
-        Labels and hits differ in number, or a label cannot be.
+        Labels and hits differ in number, or a label is impossible.
 
     Examples
     --------
@@ -90,9 +90,9 @@ def cluster_colours(labels: Any, event: Event) -> NDArray[np.int64]:
 def candidate_colours(candidates: Any, event: Event) -> NDArray[np.int64]:
     """Colour number of each particle-flow candidate: that of a particle, or one that belongs to none.
 
-    A charged candidate takes the number of its track's particle, whatever cells it has, so that cells it took from
-    others show. A neutral one takes that of the particle without a track with which it shares most energy. As in
-    `cluster_colours`, no number is taken twice.
+    A charged candidate takes the number of its track's particle, whatever cells it has, so that cells taken from others
+    are visible. A neutral one takes that of the particle without a track with which it shares most energy. As in
+    `cluster_colours`, all numbers are different.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def score_figure(
         By the name of the clustering, as `cmlflow.evaluate` returns them.
     by : {"multiplicity", "energy"}
     figures : sequence of str, optional
-        What to show, one panel each; efficiency, purity and ratio by default, by energy efficiency, purity and
+        Figures to show, one panel each; efficiency, purity and ratio by default, by energy efficiency, purity and
         resolution.
 
     Returns
@@ -92,7 +92,7 @@ def training_figure(runs: Mapping[str, str | Path | Sequence[Mapping[str, Any]]]
     ValueError
         A line of a log is not a record; names file and line.
     FileNotFoundError
-        No log there.
+        No such log.
     """
     from matplotlib.figure import Figure
 
@@ -147,7 +147,7 @@ def _curve(ax: Any, i: int, n: int, label: str, points: list[tuple[float, float,
     y = np.array([float(value) for *_, value in points])
     limits = np.array([[v.value - v.low, v.high - v.value] for *_, v in points]).T
     error = np.clip(np.nan_to_num(limits), 0, None)
-    # Clusterings stand beside each other within a place, so that their intervals can be told apart.
+    # Clusterings are drawn side by side, so that their intervals can be told apart.
     room = 0.5 if by == "multiplicity" else 0.9 * half
     x = x + room * ((i + 0.5) / n - 0.5)
     ax.errorbar(

@@ -25,7 +25,7 @@ Labels = Sequence[Any] | Mapping[str, Sequence[Any]]
 SYMBOLS = "● with a track, ■ without; ○ □ a candidate that is no particle's own. Point at a hit for its shares."
 
 SLAB_SCALE = 1.8
-"""How much larger the markers of a slab detector are: its events have few hits in large cells."""
+"""Scale of the markers of a slab detector, whose events have few hits in large cells."""
 
 
 def event_display(
@@ -44,12 +44,12 @@ def event_display(
     labels : optional
         Cluster of each hit, -1 noise, or shares (C, n_hits), or particle-flow candidates (objects with ``share``,
         ``pdg_id``, ``momentum`` and ``track``): one for each event (for a single Event, its own), or a dict of these
-        by name, to compare clusterings. The first two are shown beside the truth, the page lets choose among all.
+        by name, to compare clusterings. The first two are shown beside the truth; the page offers a choice among all.
     path : path, optional
         File to write.
     title : str
     max_events : int
-        Only as many are shown, the first ones.
+        Only the first ones are shown.
 
     Returns
     -------
@@ -68,12 +68,12 @@ def event_display(
     Hits have the colour of their particle; a cluster has that of the particle with which it shares most energy, so
     that a correct clustering looks like the truth. Where several clusters belong to one particle, the others stand
     out by a colour of their own and diamonds (`cmlflow.plots.cluster_colours`). Noise is grey. The area of a marker
-    grows with the logarithm of the hit's energy. A hit that several clusters share has the colour of the largest
-    share, and tells all of them when pointed at.
+    grows with the logarithm of the hit's energy. A hit that several clusters share has the colour of the largest share;
+    pointing at it shows all of them.
 
-    Where there are tracks, hits of particles and candidates with a track are circles, those without squares; open
-    ones are of candidates that are no particle's own. A track runs through its crossings of the layers, in the colour
-    of its particle or candidate; charged candidates have the colour of their track's particle
+    In events with tracks, hits of particles and candidates with a track are circles, others squares; open symbols mark
+    candidates without a particle of their own. A track runs through its crossings of the layers, in the colour of its
+    particle or candidate; charged candidates have the colour of their track's particle
     (`cmlflow.plots.candidate_colours`).
 
     Examples
@@ -107,7 +107,7 @@ def display_html(
     events, labels, max_events
         As in `event_display`.
     names : sequence of str, optional
-        What the events are called in the list to choose from; their number by default.
+        Names of the events in the list; their numbers by default.
     """
     sample = as_events(events)
     clusterings: dict[str, Sequence[Any]] = {}
@@ -149,7 +149,7 @@ def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) 
     tracks = [] if event.tracks is None else track_lines(event, event.tracks)
     scale = SLAB_SCALE if isinstance(DETECTORS.get(event.detector or ""), Slab) else 1.0
     ends = [np.array(line).T for t in tracks for line in t["lines"]]
-    entries = ends[::2] if event.n_hits else ends  # a slanted track behind its entry would make the hits small
+    entries = ends[::2] if event.n_hits else ends  # a long slanted track would make the hits small
     frame, whole = (_box(points) for points in (_without_far(event.position), event.position))
     if ends:
         frame = _box(np.concatenate([np.stack(frame), *entries]), margin=1.0)
@@ -210,7 +210,7 @@ def _hits_caption(event: Event, known: bool) -> str:
 
 
 def _without_far(position: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Hits but for the few that lie far outside in x or y: beyond the middle 99 % and a margin."""
+    """Hits without the few that are far outside in x or y, beyond the middle 99 % and a margin."""
     if len(position) < 50:
         return position
     low, high = np.quantile(position[:, :2], [0.005, 0.995], axis=0)
@@ -239,7 +239,7 @@ def _frame(box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> dict[str, An
 
 
 def _is_nested(y: Any) -> bool:
-    """Whether what was given for one event is a list of one."""
+    """Whether the value for one event is a list of one."""
     if not isinstance(y, (list, tuple)) or len(y) != 1:
         return False
     return hasattr(y[0], "share") or np.ndim(y[0]) in (1, 2)

@@ -43,7 +43,7 @@ def residual_figure(
     residuals : dict of str to array_like of shape (n,), float
         By the name of the system; nan are left out.
     limits : (float, float)
-        Ends of the axis; what lies beyond is in the first and last bin.
+        Ends of the axis; values beyond are in the first and last bin.
     label : str
         Of the axis.
 
@@ -94,7 +94,7 @@ def energy_figure(
     label : str
         Of the axis of energy.
     versus : bool
-        Show `versus` in place of the figures themselves.
+        Show `versus` instead of the figures themselves.
 
     Returns
     -------
