@@ -1,4 +1,4 @@
-"""Embedders: from events to embeddings of their points; `Embedder` says what each offers."""
+"""Embedders: from events to embeddings of their points; `Embedder` is their interface."""
 
 from cmlflow.embedders.axes import AxisEmbedder
 from cmlflow.embedders.base import Embedder, Score

@@ -1,4 +1,4 @@
-"""What every embedder offers."""
+"""The interface of embedders."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, events: Iterable[Event]) -> Iterator[Embedding]:
-        """Embeddings of the events, in order, each the same whatever the other events are."""
+        """Embeddings of the events, in order, each independent of the other events."""
         ...
 
     def state(self) -> dict[str, Tensor]:

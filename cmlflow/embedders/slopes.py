@@ -1,4 +1,4 @@
-"""Slopes x/z and y/z as the embedding: no network. What a learned embedding has to beat."""
+"""Slopes x/z and y/z as the embedding: no network. A learned embedding has to beat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From embeddings to what is found in an event: clusters, their shares of hits and their energies."""
+"""From embeddings to predictions for an event: clusters, their shares of hits and their energies."""
 
 from cmlflow.prediction.embedding import Embedding
 from cmlflow.prediction.prediction import Prediction

@@ -1,4 +1,4 @@
-"""What an embedder makes of one event's points."""
+"""The embedding of one event."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Embedding:
         return unit_vectors(mean) if self.on_sphere else mean
 
     def readout_points(self, readout: Any) -> FloatArray:
-        """What a readout clusters: the embedding; for OC inference with beta as the first column.
+        """Input of a readout: the embedding; for OC inference with beta as the first column.
 
         Raises
         ------

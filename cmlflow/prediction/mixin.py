@@ -1,4 +1,4 @@
-"""What a fitted model does with events: embed them, predict, tune its readouts, score."""
+"""Methods of a fitted model: embed events, predict, tune readouts, score."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HITS_PER_GROUP = 16_000  # of events that are predicted together
 
 
 class PredictMixin:
-    """What a fitted model does: embed, predict, tune, score."""
+    """Methods of a fitted model: embed, predict, tune, score."""
 
     readout: Any
     verbose: bool
@@ -76,8 +76,8 @@ class PredictMixin:
     def predict_shares(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Share of every cluster in every hit.
 
-        With ``head="axes"`` and `refine`, hits are shared among showers that overlap, also those that `min_share`
-        left to noise; otherwise a hit belongs wholly to its cluster.
+        With ``head="axes"`` and `refine`, hits are shared among overlapping showers, including hits that `min_share`
+        labels noise; otherwise a hit belongs wholly to its cluster.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class PredictMixin:
         return [each[0].z_hits for each in found], labels
 
     def iter(self, events: Iterable[Event], executor: Executor | None = None) -> Iterator[Prediction]:
-        """All that is predicted of each event, a few events at a time: for files larger than memory.
+        """Predictions for each event, a few events at a time: for files larger than memory.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class PredictMixin:
 def _predict_group(
     embedder: Embedder, readouts: Sequence[Any], refiner: Refiner | None, events: Sequence[Event]
 ) -> list[list[Prediction]]:
-    """What each of the readouts finds in each event."""
+    """Predictions of each readout for each event."""
     out = []
     for event, z in zip(events, embedder.embed(events), strict=True):
         found = [read_out(readout, z) for readout in readouts]

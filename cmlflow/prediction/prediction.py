@@ -1,4 +1,4 @@
-"""What is found in one event."""
+"""The prediction for one event."""
 
 from __future__ import annotations
 

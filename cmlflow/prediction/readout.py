@@ -19,7 +19,7 @@ def make_readout(which: Any, on_sphere: bool, thresholds: Mapping[str, Mapping[s
     Parameters
     ----------
     which : str or readout
-        What follows an "@" in a name tells several tunings of one readout apart: ``"clue"`` and ``"clue@dense"``.
+        A suffix after "@" distinguishes several tunings of one readout: ``"clue"`` and ``"clue@dense"``.
     on_sphere : bool
         Off the sphere, readouts take the lengths of embeddings as they are.
     thresholds : mapping of str to mapping
@@ -61,7 +61,7 @@ def read_out(readout: Any, embedding: Embedding) -> Prediction:
 
 
 def majority(labels: IntArray, owner: IntArray, n: int) -> IntArray:
-    """The most frequent label of each owner, noise aside; of equally frequent ones the one that comes first.
+    """The most frequent label of each owner except noise; of equally frequent ones the first.
 
     The points of a track start at the front of the calorimeter, so there the point nearest the front decides.
 

@@ -58,9 +58,9 @@ def tune_readout(
 ) -> Tuning:
     """Find the readout parameters that reconstruct an auxiliary sample best, in the middle of a plateau.
 
-    The best settings often stand beside a cliff: a slightly smaller radius, and each shower falls into pieces; and
-    where the cliff is depends on energies and multiplicity. So the distance from perfect reconstruction is averaged
-    over each setting and its neighbours in the grid, and the smallest average decides.
+    The best settings often lie beside a cliff: with a slightly smaller radius, each shower falls into pieces. The place
+    of the cliff depends on energies and multiplicity. So the distance from perfect reconstruction is averaged over each
+    setting and its neighbours in the grid, and the smallest average decides.
 
     Parameters
     ----------
@@ -112,11 +112,11 @@ def best_distance(
     *,
     weights: Sequence[np.ndarray] | None = None,
 ) -> float:
-    """How near perfect reconstruction a readout comes on a sample with thresholds that suit it.
+    """Distance of a readout from perfect reconstruction on a sample, with suitable thresholds.
 
-    What ``select="physics"`` compares epochs by. Thresholds that suit one epoch ruin another: the largest beta of a
-    shower is 0.8 early in a training and 0.95 at its end. So every third value of each parameter of the readout's
-    grid is tried; a readout without a grid is taken as it is.
+    The criterion by which ``select="physics"`` compares epochs. Thresholds that suit one epoch ruin another: the
+    largest beta of a shower is 0.8 early in a training and 0.95 at its end. So every third value of each parameter of
+    the readout's grid is tried; a readout without a grid is used unchanged.
 
     Parameters
     ----------

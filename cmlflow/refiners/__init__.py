@@ -1,4 +1,4 @@
-"""Refiners: from the clusters of a readout to better ones, and to shares of hits; `Refiner` says what each offers."""
+"""Refiners: from the clusters of a readout to better ones, and to shares of hits; `Refiner` is their interface."""
 
 from cmlflow.refiners.base import Refiner
 from cmlflow.refiners.profile import Profile

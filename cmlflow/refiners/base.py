@@ -1,4 +1,4 @@
-"""What every refiner offers."""
+"""The interface of refiners."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cmlflow.prediction import Embedding, Prediction
 class Refiner(Protocol):
     """From the clusters of a readout to better ones.
 
-    A refiner holds its settings, which may change after the fit, and what `fit` has learned.
+    A refiner holds its settings, which may change after the fit, and the state that `fit` learns.
 
     Attributes
     ----------
     passes : int
-        How many times the hits are reassigned.
+        Number of passes that reassign hits.
     most_events : int
         Number of training events it is fitted on, the first ones of the sample.
     shares_hits : bool

@@ -1,8 +1,8 @@
 """Hits reassigned to the most likely of the clusters nearby, by a learned shower profile.
 
-A density readout finds how many showers there are and where. What a hit in the overlap of two halos belongs to depends
-on the energies, depths and axes of both showers, which are known only then. A small network scores pairs of a hit and
-a cluster; it is trained on true clusters, in a minute.
+A density readout finds the number and places of showers. To which of two overlapping halos a hit belongs depends on the
+energies, depths and axes of both showers, which are known only then. A small network scores pairs of a hit and a
+cluster; it is trained on true clusters, in a minute.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from cmlflow.nets.backbones.scaling import REFERENCE_Z, slopes
 from cmlflow.nets.scorer import Standardise, minimise, mlp
 from cmlflow.prediction import Embedding, Prediction
 
-CANDIDATES = 6  # clusters a hit may go to: the nearest ones, seen from the origin
+CANDIDATES = 6  # candidates of a hit: the nearest clusters, seen from the origin
 N_FEATURES = 9
 FARTHEST = 8.0  # embedding distances are cut here
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of the clusters of one event, energy-weighted.
+    """Energy-weighted summaries of the clusters of one event.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class Profile:
     Parameters
     ----------
     passes : int, default=1
-        How many times the hits are reassigned.
+        Number of passes that reassign hits.
     """
 
     passes: int = 1

@@ -37,8 +37,8 @@ class EventShowers:
     Attributes
     ----------
     order : ndarray of shape (n_hits,), int64
-        All arrays of hits are in this order, which is one of the hits themselves, so that equal distances are
-        resolved in the same way however the event has them.
+        All arrays of hits are in this order. It depends only on the hits themselves, so equal distances are resolved
+        independently of the order in the event.
     axes : ndarray of shape (C, 2) [cm]
         Mean place, weighted by `beta`, of the hits within 0.8 cm of that line, projected to z = 350 cm.
     """
@@ -99,7 +99,7 @@ class EventShowers:
         Parameters
         ----------
         shares : ndarray of shape (n_hits, C), optional
-            Part of every hit that the stage before gave to every shower; None for the first stage.
+            Share of every shower in every hit, from the stage before; None for the first stage.
 
         Returns
         -------

@@ -1,10 +1,11 @@
-"""Hits assigned to showers whose axes are known, in stages: each sees what the one before made of the event.
+"""Hits assigned to showers with known axes, in stages: each uses the result of the one before.
 
-A readout on the outputs of `AxisFinder` finds how many showers there are and where. The first stage scores pairs of a
-hit and a shower by the place of the hit around the axis; later ones also by the shower that the stage before made, its
-energy, centre, depth and width, and by where the neighbours of the hit went. Each stage is trained on the showers
-that the one before it found, not on true ones, so that it knows their mistakes. The label of a hit is its most likely
-shower; the energy of a shower is better made of its shares in all hits, as most hits between showers are of several.
+A readout on the outputs of `AxisFinder` finds the number and places of showers. The first stage scores pairs of a hit
+and a shower by the place of the hit around the axis. Later stages also use the energy, centre, depth and width of the
+shower that the stage before made, and the assignment of the hit's neighbours. Each stage is trained on the showers that
+the one before it found, not on true ones, so that it learns their mistakes. The label of a hit is its most likely
+shower. The energy of a shower is better summed over its shares in all hits, because most hits between showers belong to
+several.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Stage(Standardise):
 
 
 class HitAssigner(nn.Module):
-    """Stages that give every hit to a shower, each beginning with what the one before it gave.
+    """Stages that assign every hit to a shower, each starting from the result of the one before.
 
     Parameters
     ----------
@@ -77,15 +78,15 @@ class HitAssigner(nn.Module):
         labels : ndarray of shape (n_hits,), int64
             From a readout, 0..C-1; hits with -1 go to no shower.
         n_stages : int
-            How many of the stages to go through, at least one.
+            Number of stages to use, at least one.
         min_share : float
-            Hits of which no shower has this share get the label -1; they are shared all the same.
+            Hits whose largest share is below this value get the label -1; they are still shared.
 
         Returns
         -------
         labels : ndarray of shape (n_hits,), int64
             0..C'-1 in the order of the clusters given; showers that are the most likely one of no hit disappear, and
-            what they have of hits is unassigned.
+            their shares are unassigned.
         shares : ndarray of shape (C', n_hits), float32
             The part of every hit that each shower has: the softmax of the scores of the last stage.
 
@@ -121,7 +122,7 @@ class Stages:
     passes : int, default=3
         Number of stages.
     min_share : float, default=0
-        Hits whose largest predicted share is below this value are labelled noise; they are shared all the same.
+        Hits whose largest predicted share is below this value are labelled noise; they are still shared.
     """
 
     passes: int = 3

@@ -1,4 +1,4 @@
-"""Training logs: one JSON object per line, and TensorBoard where it is installed and asked for."""
+"""Training logs: one JSON object per line, and TensorBoard on request."""
 
 from __future__ import annotations
 

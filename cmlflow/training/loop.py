@@ -34,7 +34,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass
 class History:
-    """What a training run left behind.
+    """The result of a training run.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def train(
     Warns
     -----
     UserWarning
-        What the log of 10 epochs or more shows that should not be, see `cmlflow.training.signs`: an early epoch was
+        The log of 10 epochs or more shows signs of a bad epoch, see `cmlflow.training.signs`: an early epoch was
         kept, or validation and training loss differ by a factor.
 
     Raises

@@ -13,7 +13,7 @@ FACTOR = 2.0  # of validation and training loss
 
 
 def signs(records: Sequence[dict[str, Any]], kept: int) -> list[str]:
-    """What a log shows that should not be, in words; nothing for fewer than 10 epochs.
+    """Warnings about a log, in words; none for fewer than 10 epochs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tasks: what the training loop needs to know of a network's batches and losses."""
+"""Tasks: batches and losses of a network for the training loop."""
 
 from __future__ import annotations
 
