@@ -18,7 +18,7 @@ def showers(n_events, seed):
     """Two to four showers of a hundred hits that are much alike."""
     rng = np.random.default_rng(seed)
     events = []
-    for number in range(n_events):
+    for _ in range(n_events):
         n = int(rng.integers(2, 5))
         direction = np.column_stack([rng.uniform(-0.08, 0.08, (n, 2)), np.ones(n)])
         ids = np.repeat(np.arange(n), 100)
@@ -32,7 +32,7 @@ def showers(n_events, seed):
 
 
 def kept_and_last(head, folder, **changes):
-    """Smallest distances from perfect reconstruction on validation, with the weights kept and those of the last epoch."""
+    """Smallest distances from perfect reconstruction on validation, with the weights kept and the last ones."""
     validation = showers(10, 2)
     settings = SETTINGS | {"head": head, "readout": READOUTS[head], "gradient_clip": 1.0, "schedule": "cosine"}
     model = MetricClusterer(**settings | changes).fit(showers(28, 1), validation=validation, folder=folder)

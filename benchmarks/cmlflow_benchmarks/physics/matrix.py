@@ -31,8 +31,8 @@ class System:
     own : bool
         Dimension and readouts are those of its recipe, in place of those of the matrix.
     control_of : str
-        The system that this is a variant of, with one thing changed, to find out what that does. Controls are trained
-        with the first seed and the largest dimension alone, and have tables of their own.
+        The system that this is a variant of, to find out what a change does. Controls are trained with the first seed
+        and the largest dimension alone, and have tables of their own.
     """
 
     name: str
@@ -51,6 +51,7 @@ SYSTEMS: dict[str, System] = {
         System("raw", "SupCon, unscaled inputs", control_of="supcon"),
         System("projective", "SupCon, projected inputs", control_of="supcon"),
         System("oclong", "OC, three times the training", control_of="oc"),
+        System("oc-tuned", "OC, tuned", control_of="oc"),
     )
 }
 
@@ -71,8 +72,8 @@ class Size:
     n_tuning : int
         Auxiliary events on which every readout of every model is tuned.
     wide, n_wide : (int, int), int
-        Numbers of particles and number of the auxiliary events on which SupCon and `best` are tuned a second time,
-        where there is a recipe for `best`, whose thresholds are meant to serve from few to many particles.
+        Numbers of particles and number of the auxiliary events on which all are tuned a second time, where there is a
+        recipe for `best`, whose thresholds are meant to serve from few to many particles.
     energy_bins : tuple of float [GeV]
     bootstrap : int
         Resamples of the events.
@@ -250,13 +251,15 @@ def native_readout(size: Size, kind: str, system: str) -> str:
 
 
 def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
-    """The model's own readout and those all systems are offered; for SupCon those of `best` and `WIDE` ones too."""
+    """The model's own readout and those all systems are offered; where there is `best`, its readouts and `WIDE` ones.
+
+    SupCon and OC are offered the same: density and OC inference apart, which need unit vectors and a beta.
+    """
     base = recipe(recipe_name(size, cell.kind, cell.system))
     best = recipe_name(size, cell.kind, "best")
     names = [native_readout(size, cell.kind, cell.system).removesuffix(WIDE)]
     names += base.readouts if SYSTEMS[cell.system].own else COMMON_READOUTS
-    like_supcon = "supcon" in (cell.system, SYSTEMS[cell.system].control_of)
-    if (like_supcon or SYSTEMS[cell.system].own) and best in RECIPES:
+    if best in RECIPES:
         names += [name for name in recipe(best).readouts if name != "condensation"]
         names += [name + WIDE for name in dict.fromkeys(names)]
     return tuple(dict.fromkeys(names))

@@ -11,6 +11,7 @@ from typing import Any
 
 from cmlflow_benchmarks.keeping import read_kept, write_json
 from cmlflow_benchmarks.physics.claims import judged
+from cmlflow_benchmarks.physics.equal import equally_tuned
 from cmlflow_benchmarks.physics.goals import goals
 from cmlflow_benchmarks.physics.matrix import (
     KINDS,
@@ -126,7 +127,8 @@ def physics_benchmark(
     claims, aims = judged(results), goals(results)
     marks = facts(command)
     out: dict[str, Any] = marks | {"size": plain(how), "cells": _cells(results, states)}
-    out |= {"figures": figures_of(results), "claims": claims, "goals": aims if "best" in results.systems else []}
+    out |= {"figures": figures_of(results), "equal": equally_tuned(results), "claims": claims}
+    out["goals"] = aims if "best" in results.systems else []
 
     def write_page(path: Path) -> None:
         write_physics_report(path, results, states, claims, aims, marks)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cmlflow_benchmarks.physics.equal import equal_table
 from cmlflow_benchmarks.physics.matrix import SYSTEMS
 
+EQUAL = (
+    "SupCon and OC equally tuned: thresholds from the same events, of more particles, and each with the readout that "
+    "comes nearest to perfect there; efficiency / purity / ratio, and SupCon − rival on the same test events"
+)
 SHOWN = ("efficiency", "purity", "ratio", "resolution", "floor")
 
 
@@ -34,7 +39,9 @@ def markdown(found: Mapping[str, Any]) -> str:
     ]
     lines = _scores([f for f in rows if not SYSTEMS[f["system"]].control_of])
     if controls := [f for f in rows if SYSTEMS[f["system"]].control_of]:
-        lines += ["", "One thing changed, first seed:", "", *_scores(controls)]
+        lines += ["", "Variants, first seed:", "", *_scores(controls)]
+    if found["equal"]:
+        lines += ["", f"{EQUAL}:", "", *equal_table(found["equal"])]
     columns = list(dict.fromkeys(on for claim in found["claims"] for on in claim["verdicts"]))
     lines += ["", "| claim | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for claim in found["claims"]:

@@ -57,7 +57,7 @@ def test_systems_share_their_training_events():
 
 def test_own_readout_comes_first_and_all_are_offered_the_common_ones():
     assert readouts_of(COMPACT, Cell("had", "supcon", 16, 1))[:4] == ("density", "ward", "clue", "hdbscan")
-    assert readouts_of(COMPACT, Cell("em", "oc", 16, 1)) == ("condensation", "ward", "clue", "hdbscan")
+    assert readouts_of(COMPACT, Cell("em", "oc", 16, 1))[:4] == ("condensation", "ward", "clue", "hdbscan")
     assert readouts_of(COMPACT, Cell("em", "oc", 4, 1)) == readouts_of(COMPACT, Cell("em", "oc", 16, 1))
 
 
@@ -71,7 +71,8 @@ def test_best_has_its_own_dimension_and_shares_its_readouts_with_supcon():
     names = ("condensation", "clue", "density", "hdbscan")
     assert best == (*names, *(f"{name}@wide" for name in names))
     assert set(best) - set(paper) == {"condensation", "condensation@wide"}  # which needs beta
-    assert set(readouts_of(COMPACT, Cell("em", "oc", 16, 1))) == {"condensation", "ward", "clue", "hdbscan"}
+    rival = readouts_of(COMPACT, Cell("em", "oc", 16, 1))
+    assert set(rival) == set(paper) | {"condensation", "condensation@wide"}
 
 
 def test_wide_tuning_has_more_particles_of_the_same_showers():

@@ -38,7 +38,7 @@ def test_results_hold_every_cell_and_figure(run):
     for cell in found["cells"]:
         assert cell["state"] == "done"
         assert cell["minutes"] > 0
-        assert len(cell["tuning"]["thresholds"]) == (8 if cell["name"].startswith("em-supcon") else 4)
+        assert len(cell["tuning"]["thresholds"]) == (8 if cell["name"].startswith("em-supcon") else 10)
     shown = [f for f in found["figures"] if f.get("particles") == 2 and "readout" in f]
     assert {(f["system"], f["readout"]) for f in shown} >= {
         ("supcon", "density"),
@@ -142,8 +142,8 @@ def test_a_given_model_is_taken_and_others_are_not_trained(tmp_path, monkeypatch
 def test_wrong_names_fail_in_one_line(tmp_path, capsys):
     assert main(["benchmark", "physics", "-o", str(tmp_path / "x"), "--systems", "kmeans"]) == 1
     assert (
-        capsys.readouterr().err
-        == "cmlflow: system 'kmeans' is not known; there are supcon, oc, best, slopes, raw, projective, oclong\n"
+        capsys.readouterr().err == "cmlflow: system 'kmeans' is not known; there are "
+        "supcon, oc, best, slopes, raw, projective, oclong, oc-tuned\n"
     )
     with pytest.raises(ValueError, match="size: unknown name 'huge', expected one of compact, paper, quick"):
         physics_benchmark(tmp_path, "huge")
