@@ -35,13 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "q_min 1": {"loss": Condensation(q_min=1.0)},
     "q_min 0.03": {"loss": Condensation(q_min=0.03)},
     "q_min 0.5, centre the mean": {"loss": Condensation(q_min=0.5, mean=1.0)},
-    "log attraction, Gaussian repulsion, mean 0.1": {
-        "loss": Condensation(attraction="log", repulsion="gauss", mean=0.1)
-    },
-    "the same, q_min 1.5, beta weight 2": {
-        "loss": Condensation(1.5, 2.0, attraction="log", repulsion="gauss", mean=0.1)
-    },
-    "learning rate 4e-3, 100 steps of warm-up": {"learning_rate": 4e-3, "training": {"warmup_steps": 100}},
+    "log attraction, mean 0.1": {"loss": Condensation(attraction="log", mean=0.1)},
+    "later training code": {"loss": Condensation(1.5, 2.0, attraction="log", repulsion="gauss", mean=0.1)},
+    "beta weight 0.3": {"loss": Condensation(beta_weight=0.3)},
+    "learning rate 4e-3, warm-up": {"learning_rate": 4e-3, "training": {"warmup_steps": 100}},
     "2 events per step": {"batch_size": 2},
 }
 
