@@ -8,6 +8,7 @@ import pytest
 
 from cmlflow import MetricClusterer, ParticleFlow, simulate
 from cmlflow.embedders.axes import fit_axis_finder
+from cmlflow.methods import METHODS
 from cmlflow.model_paths import packaged_models
 from cmlflow.readouts import build_readout
 from cmlflow.recipes import RECIPES, recipe
@@ -68,9 +69,18 @@ def test_unknown_recipe():
         recipe("compact-em-worst")
 
 
+def with_its_dropout(parameters):
+    """The parameters of a model with the dropout that None stands for."""
+    network = parameters.get("network")
+    if network is None or network.dropout is not None:
+        return parameters
+    return parameters | {"network": replace(network, dropout=METHODS[parameters["head"]].dropout)}
+
+
 @pytest.mark.parametrize("name", [name for name in packaged_models() if name.startswith("compact")])
 def test_packaged_models_are_what_their_recipe_makes(name):
     model, parameters = MetricClusterer.load(name), recipe(name).parameters
-    assert {name: getattr(model, name) for name in parameters} == parameters
+    found = {name: getattr(model, name) for name in parameters}
+    assert with_its_dropout(found) == with_its_dropout(parameters)
     assert set(recipe(name).readouts) <= set(model.thresholds_)
     assert model.trained_on_["sample"] == recipe(name).sample
