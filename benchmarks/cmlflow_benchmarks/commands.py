@@ -27,9 +27,7 @@ def add_commands(kinds: Any) -> None:
     )
     p.add_argument("--quick", action="store_true", help="smallest trainings and few events: a minute")
     p.add_argument("--kinds", nargs="+", choices=("em", "had", "mixed"), metavar="KIND", help="em had mixed (all)")
-    p.add_argument(
-        "--systems", nargs="+", metavar="SYSTEM", help="supcon oc best slopes raw projective oclong oc-tuned (all)"
-    )
+    p.add_argument("--systems", nargs="+", metavar="SYSTEM", help="supcon oc best slopes raw projective oclong (all)")
     p.add_argument(
         "--dims", nargs="+", type=count, metavar="DIM", help="of the embedding; the largest has all seeds (16 4)"
     )

@@ -167,6 +167,19 @@ def control(kind: str, name: str) -> Recipe:
     return replace(base, name=f"compact-{kind}-{name}", parameters=base.parameters | changes[name])
 
 
+def oc_tuned(kind: str) -> Recipe:
+    """The strongest object condensation found at equal training: the network of `compact`, read by CLUE.
+
+    Thresholds are tuned on events of 2-15 particles. Other charges, attraction, centre, weight of beta, learning rate
+    and size of steps gained nothing on validation events; `benchmarks/results/condensation` has the trials.
+    """
+    base = compact(kind, "oc")
+    readouts = ("clue", *(name for name in base.readouts if name != "clue"))
+    parameters = base.parameters | {"readout": "clue"}
+    name = f"compact-{kind}-oc-tuned"
+    return replace(base, name=name, parameters=parameters, readouts=readouts, tuning_particles=(2, 15))
+
+
 def paper(kind: str, head: str) -> Recipe:
     """Sizes, inputs and optimiser of arXiv:2603.23356, sections III.1 and III.2: 100 epochs, for a GPU.
 
@@ -278,6 +291,7 @@ def _recipes() -> dict[str, Callable[[], Recipe]]:
     out: dict[str, Callable[[], Recipe]] = {}
     for kind in ("em", "had", "mixed"):
         out[f"compact-{kind}-best"] = lambda kind=kind: best(kind)  # type: ignore[misc]
+        out[f"compact-{kind}-oc-tuned"] = lambda kind=kind: oc_tuned(kind)  # type: ignore[misc]
         out[f"compact-{kind}-slopes"] = lambda kind=kind: slopes(kind)  # type: ignore[misc]
         for name in ("raw", "projective", "oclong") if kind != "mixed" else ():
             out[f"compact-{kind}-{name}"] = lambda kind=kind, name=name: control(kind, name)  # type: ignore[misc]

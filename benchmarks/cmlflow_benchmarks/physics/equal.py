@@ -6,7 +6,8 @@ from typing import Any
 
 from cmlflow.prediction.tuning import distance
 from cmlflow_benchmarks.physics.matrix import SYSTEMS, WIDE, datasets
-from cmlflow_benchmarks.physics.results import Estimate, Query, Results
+from cmlflow_benchmarks.physics.results import Query, Results
+from cmlflow_benchmarks.verdicts import Estimate
 
 FIGURES = ("efficiency", "purity", "ratio")
 PAPER = "supcon"

@@ -51,7 +51,6 @@ SYSTEMS: dict[str, System] = {
         System("raw", "SupCon, unscaled inputs", control_of="supcon"),
         System("projective", "SupCon, projected inputs", control_of="supcon"),
         System("oclong", "OC, three times the training", control_of="oc"),
-        System("oc-tuned", "OC, tuned", control_of="oc"),
     )
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.metrics import Interval
-from cmlflow.plots.page import figure_html
+from cmlflow.plots.page import figure_html, table_html
 from cmlflow.plots.report import Section, text, write_report
 from cmlflow.recipes import RECIPES
 from cmlflow_benchmarks.physics import figures, tables
@@ -105,8 +105,7 @@ NOTES = {
     "are in the matrix, are x/z and y/z of the hits without a network, read by CLUE and tuned as best is; for "
     "electrons hits are then given anew by a learned shower profile.",
     "controls": "Models of the first seed. With one thing changed: inputs of SupCon as they are, in place of scaled "
-    "ones; x and y projected along lines to the origin; OC trained three times as long. Tuned OC is the strongest that "
-    "an ablation on validation events found at equal training time. Own readouts.",
+    "ones; x and y projected along lines to the origin; OC trained three times as long. Own readouts.",
     "equal": "Thresholds of both come from the same auxiliary events of {}–{} particles, where both are offered Ward, "
     "CLUE, HDBSCAN and density, and OC its own inference too. Each has the readout that comes nearest to perfect "
     "efficiency, purity and ratio there. Differences are SupCon − rival, on the same test events.",
@@ -195,7 +194,7 @@ def _equal(r: Results) -> list[str]:
         return [text("Not run: no two systems are tuned on events of more particles.")]
     head = ["trained and tested on", "particles", "rival", "readout of SupCon", "of the rival"]
     head += [f"{figure}, {who}" for figure in FIGURES for who in ("SupCon", "rival", "difference")]
-    return [text(NOTES["equal"].format(*r.size.wide), "note"), tables.table_html(head, rows)]
+    return [text(NOTES["equal"].format(*r.size.wide), "note"), table_html(head, rows)]
 
 
 def _interval(value: Mapping[str, Any] | None) -> Interval | str:

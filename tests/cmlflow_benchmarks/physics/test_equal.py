@@ -30,7 +30,7 @@ def found(make, size):
 def test_the_readout_is_that_of_the_smallest_mean_distance_on_the_wide_sample(found):
     assert best_readout(found, "em", "supcon") == "density@wide"
     assert best_readout(found, "em", "oc") == "clue@wide"  # Ward is better for one seed, and worse in the mean
-    assert best_readout(found, "em", "oc-tuned") is None
+    assert best_readout(found, "em", "oclong") is None
 
 
 def test_differences_are_those_of_the_chosen_readouts(found):
