@@ -3,7 +3,8 @@
     python benchmarks/onnx_files.py -o benchmarks/results/onnx --python old/bin/python
 
 Each interpreter given by ``--python`` needs onnxruntime and numpy alone; this one's own is always measured. Every size
-is measured in a process of its own, on one thread: the fastest of three calls, torch's after one to warm up.
+is measured in a process of its own, on one thread: the fastest of three calls, torch's after one to warm up. Memory is
+the peak of the process, Python and libraries included.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SIZES = {2_000: 2, 8_000: 9, 30_000: 42}
 """Number of particles that gives about so many hits."""
 
 WITH_ONNX = """
-import json, resource, sys, time
+import json, re, sys, time
 import numpy as np, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -49,10 +50,10 @@ wrong = (labels[rows] != data["labels"])
 events = np.searchsorted(ptr, rows, side="right")
 print(json.dumps({"version": onnxruntime.__version__, "hits": len(rows), "hits_wrong": int(wrong.sum()),
     "events_wrong": len(set(events[wrong].tolist())), "cpu_s": min(seconds),
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    "peak_mb": int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024}))
 """
 WITH_TORCH = """
-import json, resource, sys, time
+import json, re, sys, time
 import numpy as np, torch, cmlflow
 torch.set_num_threads(1)
 model, data, seconds = cmlflow.MetricClusterer.load(sys.argv[1]), np.load(sys.argv[2]), []
@@ -64,7 +65,7 @@ for _ in range(int(sys.argv[3])):
     model.predict([event])
     seconds.append(time.process_time() - start)
 print(json.dumps({"version": torch.__version__, "cpu_s": min(seconds),
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    "peak_mb": int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024}))
 """
 
 
@@ -102,13 +103,6 @@ def main() -> None:
     labels, sizes = [], []
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(folder) / "sample.npz"
-        for name, events in MODELS.items():
-            path = cmlflow.export_onnx(name, Path(folder) / "model.onnx")
-            write_sample(sample, name, events, N_EVENTS, None)
-            for python in pythons:
-                row = {"model": name, "sample": events, "events": N_EVENTS}
-                labels.append(row | measured(python, WITH_ONNX, path, sample, 1))
-                print(labels[-1], flush=True)
         path = cmlflow.export_onnx(SIZED, Path(folder) / "model.onnx")
         for n_particles in SIZES.values():
             hits = write_sample(sample, SIZED, MODELS[SIZED], 1, n_particles)
@@ -116,6 +110,13 @@ def main() -> None:
             rows += [("onnxruntime", measured(python, WITH_ONNX, path, sample, 3)) for python in pythons]
             sizes += [{"system": system, "hits": hits} | row for system, row in rows]
             print(*sizes[-len(rows) :], sep="\n", flush=True)
+        for name, events in MODELS.items():
+            path = cmlflow.export_onnx(name, Path(folder) / "model.onnx")
+            write_sample(sample, name, events, N_EVENTS, None)
+            for python in pythons:
+                row = {"model": name, "sample": events, "events": N_EVENTS}
+                labels.append(row | measured(python, WITH_ONNX, path, sample, 1))
+                print(labels[-1], flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "onnx.json").write_text(json.dumps({"labels": labels, "sizes": sizes}, indent=1) + "\n")
     (options.output / "onnx.md").write_text(tables(labels, sizes))

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from cmlflow.event import Event, FloatArray, IntArray, as_events
-from cmlflow.sampling import Points, event_points
+from cmlflow.event import INPUTS, Event, FloatArray, IntArray, as_events
+from cmlflow.sampling import Inputs, Points, event_points
 from cmlflow.sampling.batches import groups
 
 
@@ -59,6 +59,8 @@ class RemoteClusterer:
         config = self._ask(lambda: self._client.get_model_config(name, client_timeout=timeout).config)
         self.about = {key: value.string_value for key, value in config.parameters.items()}
         self._tracks = bool(json.loads(self.about.get("tracks", "false")))
+        inputs: dict[str, Any] = json.loads(self.about.get("inputs", "null")) or {"names": INPUTS, "widths": {}}
+        self._inputs = Inputs(tuple(inputs["names"]), tuple(inputs["widths"].items()))
         names = [output.name for output in config.output]
         self._embedding = "coordinates" if "coordinates" in names else "embedding"
 
@@ -121,7 +123,7 @@ class RemoteClusterer:
         self.close()
 
     def _answers(self, events: Iterable[Event], output: str) -> Iterator[tuple[Points, Any]]:
-        points = (event_points(event, self._tracks) for event in as_events(events))
+        points = (event_points(event, self._tracks, inputs=self._inputs) for event in as_events(events))
         for some in groups(points, len, self.hits_per_request):
             ptr = np.cumsum([0, *map(len, some)])
             (found,) = self.infer(np.concatenate([p.x for p in some]), ptr, [output])

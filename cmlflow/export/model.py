@@ -9,7 +9,7 @@ from onnx import ModelProto, checker, helper
 
 import cmlflow
 from cmlflow.export.graph import Graph, Step
-from cmlflow.export.network import ENERGY, KIND, outputs, widths
+from cmlflow.export.network import ENERGY, KIND, outputs, unknown, widths
 from cmlflow.export.readouts import hits_first, labels
 from cmlflow.export.search import inverse, put, sorted_rows
 from cmlflow.export.source import Source
@@ -85,7 +85,8 @@ def one_event(source: Source, x: Value, width: int) -> dict[str, Value]:
 
     Inside, points are put in an order of their own, so that results do not depend on the order they come in.
     """
-    order = sorted_rows(x, len(source.features))
+    known = x.graph.where(unknown(x), x.graph.constant(np.inf, FLOAT), x)  # nan comes last
+    order = sorted_rows(known, len(source.features))
     x = x.take(order)
     found = outputs(source.network, x)
     z = found["coordinates" if "coordinates" in found else "embedding"]

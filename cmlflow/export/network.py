@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from cmlflow.export.search import Tile, build_tree, each_tile, nearest
-from cmlflow.export.values import FLOAT, Value
+from cmlflow.export.values import BOOL, FLOAT, Value
 from cmlflow.nets.backbones import EdgeConvBackbone
 from cmlflow.nets.backbones.edgeconv import DynamicEdgeConv
 from cmlflow.nets.backbones.scaling import DISTANCE_UNIT, REFERENCE_Z, SMALLEST_Z, InputScaling
@@ -123,22 +123,30 @@ def head(module: nn.Module, h: Value, x: Value) -> dict[str, Value]:
 
 def scaled(scaling: InputScaling, x: Value) -> Value:
     """The inputs of the encoder, as `InputScaling` makes them."""
-    if scaling.name == "raw":
-        return x
-    g, unit = x.graph, float(scaling.unit)
-    place = [x.columns(0, 3)]
-    if scaling.name == "projective":
-        place = [slopes(x) * REFERENCE_Z, x.columns(2, 3)]
-    columns = [*place, logarithm(x, ENERGY, unit)]
-    if scaling.tracks:
-        columns += [
-            x.columns(ENERGY + 1, DISTANCE),
-            logarithm(x, DISTANCE, DISTANCE_UNIT),
-            logarithm(x, MOMENTUM, unit),
-        ]
-    else:
-        columns.append(x.columns(ENERGY + 1, len(scaling.offset)))
-    return (g.concat(columns, 1) - array(scaling.offset)) / array(scaling.scale)
+    g, base, width = x.graph, scaling.n_base, len(scaling.offset)
+    if scaling.name != "raw":
+        unit = float(scaling.unit)
+        place = [x.columns(0, 3)]
+        if scaling.name == "projective":
+            place = [slopes(x) * REFERENCE_Z, x.columns(2, 3)]
+        columns = [*place, logarithm(x, ENERGY, unit), x.columns(ENERGY + 1, DISTANCE if scaling.tracks else width)]
+        if scaling.tracks:
+            columns += [logarithm(x, DISTANCE, DISTANCE_UNIT), logarithm(x, MOMENTUM, unit)]
+            columns += [x.columns(base, width)] if width > base else []
+        x = (g.concat(columns, 1) - array(scaling.offset)) / array(scaling.scale)
+    if width > base:
+        own = x.columns(base, width)
+        x = g.concat([x.columns(0, base), g.where(unknown(own), g.constant(0.0, FLOAT), own)], 1)
+    if scaling.hidden:
+        seen = np.ones(width)
+        seen[scaling.hidden] = 0.0
+        x = x * seen
+    return x
+
+
+def unknown(x: Value) -> Value:
+    """Where values are nan."""
+    return x.graph.op("IsNaN", x, dtype=BOOL)
 
 
 def logarithm(x: Value, column: int, unit: float) -> Value:

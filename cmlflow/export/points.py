@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.embedders import NetworkEmbedder
 from cmlflow.event import Event, FloatArray, IntArray
+from cmlflow.export.source import inputs_of
 from cmlflow.graphs.neighbours import event_bounds
 from cmlflow.prediction import make_readout
 from cmlflow.prediction.readout import shared_numbers
@@ -46,7 +47,7 @@ def predict_points(model: MetricClusterer, x: NDArray[Any], ptr: NDArray[Any]) -
         Wrong shapes, bounds that do not rise from 0 to N, points that make no event; names the event.
     """
     tracks = model.embedder_.takes_tracks
-    features = TRACK_FEATURES if tracks else FEATURES
+    features = inputs_of(model).columns(tracks)
     if x.ndim != 2 or x.shape[1] != len(features):
         raise ValueError(f"points has shape {x.shape}, expected (n, {len(features)}): {', '.join(features)}")
     if ptr.ndim != 1:
@@ -65,8 +66,20 @@ def _hits(model: MetricClusterer, parts: list[FloatArray]) -> Iterator[tuple[Flo
     for b, part in enumerate(parts):
         if (part[:, LAYER] != np.round(part[:, LAYER])).any():
             raise ValueError(f"points: event {b} has layers that are not whole numbers")
-    events = [Event(p[:, :ENERGY], p[:, ENERGY], p[:, LAYER].astype(np.int64)) for p in parts]
+    events = (
+        Event(p[:, :ENERGY], p[:, ENERGY], p[:, LAYER].astype(np.int64), features=_own_features(model, p))
+        for p in parts
+    )
     return ((found.z_hits, found.labels) for found in model.iter(events))
+
+
+def _own_features(model: MetricClusterer, x: FloatArray) -> dict[str, FloatArray]:
+    """Features of the events' own, from the columns after those that every model has."""
+    features, start = {}, len(FEATURES)
+    for name, width in inputs_of(model).widths:
+        features[name] = x[:, start] if width == 1 else x[:, start : start + width]
+        start += width
+    return features
 
 
 def _with_tracks(model: MetricClusterer, parts: list[FloatArray]) -> Iterator[tuple[FloatArray, IntArray]]:
@@ -86,7 +99,7 @@ def _with_tracks(model: MetricClusterer, parts: list[FloatArray]) -> Iterator[tu
 
 def _points(x: FloatArray, b: int) -> Points:
     """Points of one event, hits first. Those of tracks are told apart by momentum, see `track_numbers`."""
-    if not np.isfinite(x).all():
+    if not np.isfinite(x[:, : len(TRACK_FEATURES)]).all():
         raise ValueError(f"points: event {b} has values that are not finite")
     n_hits = int((x[:, KIND] != TRACK).sum())
     track = track_numbers(x[n_hits:])

@@ -21,7 +21,7 @@ from cmlflow.nets.network import Network
 from cmlflow.particle_flow import ParticleFlow
 from cmlflow.prediction import make_readout
 from cmlflow.readouts import Clue, Condensation, Density
-from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES, Inputs
+from cmlflow.sampling.inputs import Inputs
 
 Model: TypeAlias = "MetricClusterer | ParticleFlow | CellNetwork | SuperResolver | str | Path"
 
@@ -45,6 +45,8 @@ class Source:
         Whether embeddings are made unit vectors.
     tracks : bool
         Whether points are hits and tracks.
+    features : tuple of str
+        Columns of the points.
     readout : Density, Condensation, Clue or None
         With its thresholds; None where embeddings alone are wanted.
     about : dict of str to str
@@ -55,13 +57,9 @@ class Source:
     network: Network | None
     on_sphere: bool
     tracks: bool
+    features: tuple[str, ...]
     readout: Any
     about: dict[str, str]
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns of the points."""
-        return TRACK_FEATURES if self.tracks else FEATURES
 
 
 def source_of(model: Model, readout: bool = True) -> Source:
@@ -101,7 +99,8 @@ def source_of(model: Model, readout: bool = True) -> Source:
         if isinstance(chosen, Condensation) and not (network and isinstance(network.head, CondensationHead)):
             raise ValueError(f"the readout 'condensation' needs beta, which the head {head!r} does not give")
     about = description(clusterer, chosen)
-    return Source(about["head"], network, embedder.on_sphere, embedder.takes_tracks, chosen, about)
+    features = inputs_of(clusterer).columns(embedder.takes_tracks)
+    return Source(about["head"], network, embedder.on_sphere, embedder.takes_tracks, features, chosen, about)
 
 
 def loaded(model: Model) -> MetricClusterer:
@@ -110,7 +109,7 @@ def loaded(model: Model) -> MetricClusterer:
     Raises
     ------
     ValueError
-        It has no weights yet, is a network of cells, or sees features of the events' own.
+        It has no weights yet, or is a network of cells.
     """
     if isinstance(model, str | Path):
         model = load(model)
@@ -120,13 +119,13 @@ def loaded(model: Model) -> MetricClusterer:
     clusterer = model.clusterer if isinstance(model, ParticleFlow) else model
     if not hasattr(clusterer, "embedder_"):
         raise ValueError("model has no weights yet: call fit, or load one")
-    inputs = getattr(clusterer.embedder_, "inputs", Inputs())
-    if inputs != Inputs():
-        seen = ", ".join(inputs.names)
-        raise ValueError(
-            f"features are {seen}; models that see others than position, energy, layer are not exported yet"
-        )
     return clusterer
+
+
+def inputs_of(clusterer: MetricClusterer) -> Inputs:
+    """What a model sees of each hit."""
+    inputs: Inputs = getattr(clusterer.embedder_, "inputs", Inputs())
+    return inputs
 
 
 def description(clusterer: MetricClusterer, readout: Any) -> dict[str, str]:
@@ -138,13 +137,15 @@ def description(clusterer: MetricClusterer, readout: Any) -> dict[str, str]:
     readout : readout or None
     """
     embedder, detector = clusterer.embedder_, clusterer.trained_on_.get("detector")
-    features = TRACK_FEATURES if embedder.takes_tracks else FEATURES
+    inputs = inputs_of(clusterer)
+    features = inputs.columns(embedder.takes_tracks)
     units = {name: UNITS[name] for name in features if name in UNITS}
     units["energy"] = ENERGY_UNITS.get(str(detector).split("-")[0], "as in training")
     return {
         "cmlflow": cmlflow.__version__,
         "head": clusterer.head if isinstance(clusterer.head, str) else type(clusterer.head).__name__,
         "features": json.dumps(features),
+        "inputs": json.dumps({"names": inputs.names, "widths": dict(inputs.widths)}),
         "units": json.dumps(units),
         "tracks": json.dumps(embedder.takes_tracks),
         "readout": json.dumps(None if readout is None else type(readout).__name__.lower()),

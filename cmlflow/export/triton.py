@@ -16,9 +16,8 @@ from cmlflow.clusterer import MetricClusterer
 from cmlflow.export.backend import MODEL
 from cmlflow.export.onnx_file import export_onnx
 from cmlflow.export.points import predict_points
-from cmlflow.export.source import Model, description, loaded, source_of
+from cmlflow.export.source import Model, description, inputs_of, loaded, source_of
 from cmlflow.prediction import make_readout
-from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
 
 BACKENDS = ("python", "onnxruntime")
 CODE = '''"""Written by cmlflow export: the server imports this file."""
@@ -147,7 +146,7 @@ def _tensor(name: str, kind: str, dims: list[int]) -> str:
 
 def _dimension(clusterer: MetricClusterer) -> int:
     """Columns of the embedding, of one hit."""
-    x = np.zeros((1, len(TRACK_FEATURES if clusterer.embedder_.takes_tracks else FEATURES)), np.float32)
+    x = np.zeros((1, len(inputs_of(clusterer).columns(clusterer.embedder_.takes_tracks))), np.float32)
     x[0, 2:5] = 1.0  # z, energy, layer
     embedding, _ = predict_points(clusterer, x, np.array([0, 1]))
     return int(embedding.shape[1])

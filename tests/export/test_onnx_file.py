@@ -15,6 +15,7 @@ from cmlflow import MetricClusterer  # noqa: E402
 from cmlflow.cli import main  # noqa: E402
 from cmlflow.event import Tracks  # noqa: E402
 from cmlflow.export import export_onnx  # noqa: E402
+from cmlflow.export.points import predict_points  # noqa: E402
 from cmlflow.export.source import source_of  # noqa: E402
 from cmlflow.readouts import Clue, Density  # noqa: E402
 from cmlflow.sampling import event_points  # noqa: E402
@@ -188,3 +189,26 @@ def test_command_writes_what_the_function_writes(tmp_path, capsys):
 def test_thresholds_of_a_readout_object_are_exported(exported, run):
     model = MetricClusterer.load("compact-em-supcon", readout=Density(threshold=0.9, radius=1.9))
     np.testing.assert_array_equal(run(exported(model), **batch(EM))["labels"], np.concatenate(model.predict(EM)))
+
+
+@pytest.mark.parametrize("features", [None, ("position", "energy", "time"), ("shape", "layer")])
+def test_features_of_the_events_own_are_columns(exported, run, features):
+    events = []
+    for event in EM:
+        time = RNG.normal(size=event.n_hits)
+        time[::7] = np.nan
+        events.append(event.replace(features={"time": time, "shape": RNG.normal(size=(event.n_hits, 2))}))
+    model = MetricClusterer(features=features, max_epochs=1, dim=4).fit(events[:1])
+    inputs = model.embedder_.inputs
+    x = event_points(events[1], inputs=inputs).x
+    source = source_of(model)
+    assert source.features == inputs.columns()
+    order = RNG.permutation(len(x))
+    session = exported(model)
+    out, mixed = run(session, points=x, ptr=[0, len(x)]), run(session, points=x[order], ptr=[0, len(x)])
+    assert out["embedding"][order].tobytes() == mixed["embedding"].tobytes()
+    z, labels = model.transform(events[1:2])[0], model.predict(events[1:2])[0]
+    assert (np.abs(z - out["embedding"]) > 1e-4).any(1).mean() < 0.01
+    assert (out["labels"] == labels).mean() > 0.99
+    have = predict_points(model, x, np.array([0, len(x)]))
+    np.testing.assert_array_equal(have[1], labels)
