@@ -33,7 +33,7 @@ def given_models(entries: Iterable[str], names: Sequence[str], packaged: Mapping
     for entry in entries:
         name, separator, model = entry.partition("=")
         if entry == "packaged":
-            out |= {packaged[m]: m for m in packaged_models() if m in packaged}
+            out |= {packaged[m]: m for m in packaged_models(every=True) if m in packaged}
         elif separator and model:
             if name not in names:
                 raise ValueError(f"models: unknown name {name!r} in {entry!r}, expected one of {', '.join(names)}")

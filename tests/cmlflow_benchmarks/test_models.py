@@ -11,7 +11,7 @@ PACKAGED = {"compact-em-supcon": "one", "compact-em-oc": "two", "not-packaged": 
 
 
 def test_entries_name_packaged_models_and_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "packaged_models", lambda: ["compact-em-oc", "compact-em-supcon", "another"])
+    monkeypatch.setattr(models, "packaged_models", lambda **_: ["compact-em-oc", "compact-em-supcon", "another"])
     monkeypatch.setattr(models, "find_model", lambda name: name)
     both = {"one": "compact-em-supcon", "two": "compact-em-oc"}
     assert given_models([], NAMES, PACKAGED) == {}

@@ -7,7 +7,7 @@ from math import isnan
 from typing import Any
 
 from cmlflow.metrics.intervals import Interval
-from cmlflow_benchmarks.flow.plan import ALWAYS_1, GUNS, PARAMETRIC, RHO, WITHIN
+from cmlflow_benchmarks.flow.plan import ALWAYS_1, GUNS, JETS, PARAMETRIC, RHO, WITHIN
 from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN
 
 F1, LEAD = 0.92, 0.10
@@ -16,6 +16,13 @@ WIDTHS = {GUNS[0]: 3.0, GUNS[-1]: 2.0}
 BIAS = 0.03
 BARYCENTRE = 3.0
 GUN_MODEL = "pi-gun-supcon"
+POINTNET_F1, JETS_F1 = 0.955, 0.74
+NETWORK_WIDTHS = {
+    "pi-gun-graph": {GUNS[0]: 2.2, GUNS[-1]: 1.8},
+    "pi-gun-deepset": {GUNS[0]: 1.8},
+    "pi-gun-convnet": {GUNS[0]: 1.7},
+    "pi-gun-unet": {GUNS[0]: 1.7},
+}
 
 
 def goals(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -49,6 +56,28 @@ def goals(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         ratio = _versus(results, gun, GUN_MODEL, PARAMETRIC, "neutral", "barycentre_mean_ratio")
         text = f"{_range(gun)}: barycentres in ECAL2 {BARYCENTRE:g} times nearer than parametric"
         out.append(_least(text, gun, ratio, BARYCENTRE))
+    return out + _network_goals(results)
+
+
+def _network_goals(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of the networks of cells."""
+    model = "rho-pointnet"
+    out = [_least(f"{model}: energy-weighted F1 ≥ {POINTNET_F1:g}", RHO, _figure(results, RHO, model), POINTNET_F1)]
+    lead = _versus(results, RHO, model, "rho-supcon", "association", "weighted_f1_difference")
+    out.append(_least(f"{model}: energy-weighted F1 not below rho-supcon", RHO, lead, 0.0))
+    bias = _figure(results, RHO, model, "neutral", "bias")
+    out.append(_within(f"{model}: |bias| of the neutral residual ≤ 0.01", RHO, bias, 0.01))
+    f1 = _figure(results, JETS, "jets-pointnet")
+    out.append(_least(f"jets-pointnet: energy-weighted F1 ≥ {JETS_F1:g}", JETS, f1, JETS_F1))
+    for name, widths in NETWORK_WIDTHS.items():
+        for gun, least in widths.items():
+            ratio = _versus(results, gun, name, PARAMETRIC, "neutral", "core_sigma_ratio")
+            text = f"{name}, {_range(gun)}: core σ of the neutral residual {least:g} times narrower than parametric"
+            out.append(_least(text, gun, ratio, least))
+    for name in NETWORK_WIDTHS:
+        for gun in GUNS:
+            bias = _figure(results, gun, name, "neutral", "bias")
+            out.append(_within(f"{name}, {_range(gun)}: |bias| of the neutral residual ≤ {BIAS:g}", gun, bias, BIAS))
     return out
 
 

@@ -11,7 +11,7 @@ from cmlflow.plots.page import figure_html, table_html
 from cmlflow.plots.report import Section, columns, text, write_report
 from cmlflow_benchmarks.flow import figures
 from cmlflow_benchmarks.flow.plan import GUNS, JETS, RHO, TRANSFER
-from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, states, system_rows
+from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, speeds, states, system_rows
 
 Result = Mapping[str, Any]
 
@@ -120,7 +120,8 @@ def _run(results: Mapping[str, Result], facts: Mapping[str, Any]) -> list[str]:
 
 
 def _tables(sample: str, result: Result) -> list[str]:
-    return [table_html(*system_rows(result, table, sample), table.title) for table in TABLES[sample]]
+    tables = [table_html(*system_rows(result, table, sample), table.title) for table in TABLES[sample]]
+    return [*tables, *([text(speeds(result), "note")] if speeds(result) else [])]
 
 
 def _pairs(sample: str, result: Result) -> str:

@@ -46,6 +46,9 @@ MODELS: dict[str, Model] = {
         Model(AT_HOME, (JETS,), ("jets-oc",)),
         Model("jets-oc", (JETS,)),
         Model(TRANSFER, (JETS,), (AT_HOME,), transferred=True),
+        Model("rho-pointnet", (RHO,), ("rho-supcon",)),
+        Model("jets-pointnet", (JETS,), (AT_HOME,)),
+        *(Model(f"pi-gun-{name}", GUNS, ("pi-gun-supcon",)) for name in ("graph", "deepset", "convnet", "unet")),
     )
 }
 """All trained models, by name."""
@@ -53,8 +56,9 @@ MODELS: dict[str, Model] = {
 ALWAYS_1, ALWAYS_0, RANDOM = "always 1", "always 0", "random"
 NEAREST, WITHIN = "nearest track", "nearest track, radius"
 PARAMETRIC, TRUTH = "parametric", "truth"
-HARD, SCALED = ", hard", ", scale of jets"
-"""Ends of the names of systems: every hit wholly to one candidate; neutral energies calibrated on jets."""
+HARD, SCALED, ITERATIVE = ", hard", ", scale of jets", ", iterative"
+"""Ends of the names of systems: every hit wholly to one candidate; neutral energies calibrated on jets; tracks one
+after another, of networks that see one track at a time."""
 
 RADII = (0.03, 0.04, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 """Radii in ΔR of the nearest track, of which one is chosen on validation events."""
@@ -104,7 +108,7 @@ def models_of(sample: str) -> tuple[str, ...]:
 
 def is_model(system: str) -> bool:
     """Whether a system is a trained model, perhaps with hard shares or the energy scale of jets."""
-    return system.removesuffix(HARD).removesuffix(SCALED) in MODELS
+    return system.removesuffix(HARD).removesuffix(SCALED).removesuffix(ITERATIVE) in MODELS
 
 
 def pairs_of(sample: str, there: Iterable[str]) -> list[tuple[str, str]]:
@@ -121,10 +125,10 @@ def pairs_of(sample: str, there: Iterable[str]) -> list[tuple[str, str]]:
     references: tuple[str, ...] = (ALWAYS_1, WITHIN, PARAMETRIC) if sample == RHO else (WITHIN, PARAMETRIC)
     if sample in GUNS:
         references = (PARAMETRIC,)
-    wanted = [(m.name + end, reference) for m in own for end in ("", HARD) for reference in references]
+    wanted = [(m.name + end, reference) for m in own for end in ("", HARD, ITERATIVE) for reference in references]
     wanted += [(m.name + end, other + end) for m in own for other in m.against for end in ("", HARD)]
     wanted += [(m.name + end, other) for m in models if m.transferred for other in m.against for end in ("", SCALED)]
-    wanted += [(m.name, m.name + HARD) for m in models]
+    wanted += [(m.name, m.name + end) for m in models for end in (HARD, ITERATIVE)]
     return [(one, two) for one, two in wanted if one in run and two in run]
 
 

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cmlflow.loading import load
 from cmlflow.model_paths import find_model
-from cmlflow.particle_flow import ASSOCIATION, ParticleFlow
+from cmlflow.particle_flow import ASSOCIATION
 from cmlflow.simulation import simulate
 from cmlflow_benchmarks.flow.goals import goals
 from cmlflow_benchmarks.flow.page import write_flow_report
@@ -109,7 +110,7 @@ def run_sample(
 
     def compute() -> dict[str, Any]:
         start = time.process_time()
-        loaded = {name: ParticleFlow.load(model, verbose=False) for name, model in models.items()}
+        loaded = {name: load(model, verbose=False) for name, model in models.items()}
         events = list(simulate(f"{sample}-test", size.events(sample), seed=TEST_SEED))
         found = measured(sample, events, run_systems(sample, events, size, loaded), size)
         return found | {"cpu_seconds": round(time.process_time() - start, 1)}

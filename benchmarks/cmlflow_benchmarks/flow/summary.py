@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmlflow_benchmarks.flow.plan import SAMPLES, TRANSFER
-from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, states, system_rows
+from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, speeds, states, system_rows
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -28,6 +28,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         lines += ["", choices(sample, result)]
         for table in TABLES[sample]:
             lines += ["", f"{table.title}:", "", *_table(*system_rows(result, table, sample))]
+        if speeds(result):
+            lines += ["", speeds(result)]
         for title, transfer in (("Paired, on the same events:", False), (_TRANSFER, True)):
             head, rows = pair_rows(result, TABLES[sample], transfer=transfer)
             if rows:

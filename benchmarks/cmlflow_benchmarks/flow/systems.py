@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.association import Candidates, EnergyScale, fit_energy_scale, four_momenta
+from cmlflow.baselines.learned import PointNetRegressor
 from cmlflow.baselines.pflow import (
     always,
     balanced_random,
@@ -29,6 +31,7 @@ from cmlflow_benchmarks.flow.plan import (
     AT_HOME,
     GUNS,
     HARD,
+    ITERATIVE,
     JETS,
     NEAREST,
     PARAMETRIC,
@@ -69,13 +72,17 @@ class Systems:
     shares : dict of str to list of ndarray of shape (n_tracks, n_hits)
         By system, for each event the tracks' parts of the hits.
     candidates : dict of str to list of candidates
-        By system; those of models for every sample, of the others for jets.
+        By system; those of models for every sample, of the others for jets. Of networks of cells their `CellShares`,
+        and for jets candidates made of them.
+    seconds : dict of str to float
+        CPU time of the models for one event.
     chosen : dict
         Choices made on other events than the test events, as JSON has them.
     """
 
     shares: dict[str, list[Array]] = field(default_factory=dict)
     candidates: dict[str, list[Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
 
     def predicted(self, name: str) -> list[Any]:
@@ -88,7 +95,7 @@ class Systems:
         return list(dict.fromkeys([*self.candidates, *self.shares]))
 
 
-def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mapping[str, ParticleFlow]) -> Systems:
+def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mapping[str, Any]) -> Systems:
     """Let all systems of a sample see its test events.
 
     Parameters
@@ -96,7 +103,7 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
     sample : str
     events : sequence of Event
     size : Size
-    models : dict of str to ParticleFlow
+    models : dict of str to ParticleFlow or network of cells
         Trained models that belong to the sample and are there.
     """
     out = Systems()
@@ -123,10 +130,27 @@ def run_systems(sample: str, events: Sequence[Event], size: Size, models: Mappin
         out.candidates[PARAMETRIC] = [
             with_momenta(e, f.share, f.track, own, vertex) for e, f in zip(events, found, strict=True)
         ]
-    for name, flow in models.items():
-        embedded = list(flow.clusterer.iter(events))
-        for end, mode in (("", "soft"), (HARD, "hard")):
-            out.candidates[name + end] = replace(flow.associator, mode=mode).predict(events, embedded)
+    for name, model in models.items():
+        start = time.process_time()
+        if isinstance(model, ParticleFlow):
+            embedded = list(model.clusterer.iter(events))
+            out.candidates[name] = replace(model.associator, mode="soft").predict(events, embedded)
+            out.seconds[name] = (time.process_time() - start) / max(len(events), 1)
+            out.candidates[name + HARD] = replace(model.associator, mode="hard").predict(events, embedded)
+            continue
+        ways: dict[str, tuple[str, ...]] = {name: ()}
+        if sample == JETS and isinstance(model, PointNetRegressor):
+            ways = {name: ("common",), name + ITERATIVE: ("iterative",)}
+        for system, how in ways.items():
+            start = time.process_time()
+            found_shares = model.cell_shares(events, *how)
+            out.seconds[system] = (time.process_time() - start) / max(len(events), 1)
+            out.candidates[system] = found_shares
+            if sample == JETS:
+                split = [split_neutral(e, s) for e, s in zip(events, found_shares, strict=True)]
+                on_tuning = [split_neutral(e, s) for e, s in zip(tuning, model.cell_shares(tuning, *how), strict=True)]
+                own = scale_of(tuning, on_tuning, scale, vertex)
+                out.candidates[system] = [with_momenta(e, *s, own, vertex) for e, s in zip(events, split, strict=True)]
     if sample == JETS and TRANSFER in models:
         own = scale_of(tuning, [(c.share, c.track) for c in models[TRANSFER].predict(tuning)], scale, vertex)
         out.candidates[TRANSFER + SCALED] = [
@@ -176,6 +200,15 @@ def track_part(event: Event, candidates: Any) -> Array:
     own = np.asarray(candidates.track) >= 0
     out[np.asarray(candidates.track)[own]] = np.asarray(candidates.share, np.float64)[own]
     return out
+
+
+def split_neutral(event: Event, shares: Any) -> tuple[Array, NDArray[np.int64]]:
+    """Rows of the tracks, and what is neutral in each topo-cluster as a row of its own; as `with_remnants`."""
+    labels = topoclusters(event)
+    neutral = np.where(labels == np.arange(int(labels.max(initial=-1)) + 1)[:, None], shares.neutral, 0.0)
+    neutral = neutral[neutral @ event.energy.astype(np.float64) > 0]
+    track = np.concatenate([np.arange(len(shares.charged)), np.full(len(neutral), -1)]).astype(np.int64)
+    return np.concatenate([shares.charged, neutral]).astype(np.float64), track
 
 
 def with_remnants(event: Event, share: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -231,7 +264,7 @@ def calibrated_truth(event: Event, scale: EnergyScale, vertex: Any) -> Any:
     return true_candidates(event, energy)
 
 
-def energy_scale(models: Mapping[str, ParticleFlow], size: Size) -> tuple[EnergyScale, Any, str]:
+def energy_scale(models: Mapping[str, Any], size: Size) -> tuple[EnergyScale, Any, str]:
     """The energy scale of jets, the vertex that goes with it, and where both come from.
 
     That of a model trained on jets where there is one; else fitted on tuning events, as models fit theirs.

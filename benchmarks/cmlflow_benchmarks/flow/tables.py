@@ -131,6 +131,12 @@ def states(results: Mapping[str, Result]) -> dict[str, str]:
     return {model: ", ".join(on) or NOT_RUN for model, on in ran.items()}
 
 
+def speeds(result: Result) -> str:
+    """CPU time of the models, in words; empty where it was not measured."""
+    parts = [f"{name} {1000 * value:.2g} ms" for name, value in result.get("seconds", {}).items()]
+    return f"CPU time for one event: {', '.join(parts)}." if parts else ""
+
+
 def choices(sample: str, result: Result) -> str:
     """What was chosen for a sample on other events, in words."""
     c = result["chosen"]

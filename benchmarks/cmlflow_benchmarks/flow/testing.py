@@ -59,6 +59,7 @@ def measured(sample: str, events: Sequence[Event], systems: Systems, size: Size)
     Returns
     -------
     dict
+        ``seconds``, CPU time of the models for one event;
         ``events``, ``hits`` and ``tracks`` per event; ``chosen`` on other events; each of `TABLES` as
         `SystemFigures.to_dict` gives it: ``association`` of shares above 0.5, ``association_soft`` of shares as they
         are, both without hits of noise; ``candidates`` and ``jets`` for jets alone. ``pairs``: for each ``system``
@@ -74,6 +75,7 @@ def measured(sample: str, events: Sequence[Event], systems: Systems, size: Size)
     }
     out |= {name: table.to_dict() for name, table in compared(sample, events, systems, size, systems.names).items()}
     out["pairs"] = _pairs(sample, events, systems, size)
+    out["seconds"] = {name: float(f"{value:.2g}") for name, value in systems.seconds.items()}
     out["residuals"] = {
         name: [_number(neutral_scores(e, p)["residual"]) for e, p in zip(events, systems.predicted(name), strict=True)]
         for name in _of_neutrals(systems.names)

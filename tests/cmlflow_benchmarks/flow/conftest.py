@@ -3,8 +3,9 @@
 import pytest
 
 import cmlflow
-from cmlflow import MetricClusterer, NetworkConfig, ParticleFlow
+from cmlflow import MetricClusterer, NetworkConfig, ParticleFlow, TrainingConfig
 from cmlflow.association import Associator
+from cmlflow.baselines.learned import PointNetConfig, PointNetRegressor
 
 
 @pytest.fixture(scope="package")
@@ -14,4 +15,14 @@ def model(tmp_path_factory):
     clusterer.fit(events[:8])
     folder = tmp_path_factory.mktemp("flow") / "tiny"
     ParticleFlow(clusterer, Associator(least=0.1)).fit(events).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def cells(tmp_path_factory):
+    """A network of cells, as good."""
+    events = list(cmlflow.simulate("rho", n_events=12, seed=3))
+    folder = tmp_path_factory.mktemp("cells") / "tiny"
+    training = TrainingConfig(max_epochs=1, batch_size=8)
+    PointNetRegressor(PointNetConfig(width=0.1), training).fit(events).calibrate(events).save(folder)
     return folder

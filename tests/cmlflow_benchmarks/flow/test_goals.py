@@ -21,7 +21,8 @@ def gun(width, bias, barycentre):
 
 
 def verdicts(results):
-    return [(g["met"], g["verdict"]) for g in goals(results)]
+    """Of the metric-learning models; those of the networks of cells come after them."""
+    return [(g["met"], g["verdict"]) for g in goals(results)][:13]
 
 
 def test_met_by_value_and_by_interval():
@@ -52,3 +53,29 @@ def test_what_was_not_run_or_has_no_interval():
     assert all(g["value"] is None for g in goals({}))
     without = verdicts({"rho": rho([0.95, None, None], [None, None, None])})
     assert without[:3] == [(True, "not decided"), (None, "not run"), (None, "not run")]
+
+
+def test_goals_of_networks_of_cells():
+    network = {"association": {"figures": {"rho-pointnet": {"weighted_f1": [0.96, 0.956, 0.964]}}}}
+    network["neutral"] = {"figures": {"rho-pointnet": {"bias": [0.002, -0.02, 0.02]}}}
+    network["pairs"] = [
+        {
+            "system": "rho-pointnet",
+            "against": "rho-supcon",
+            "association": {"weighted_f1_difference": [0.01, -0.01, 0.02]},
+        }
+    ]
+    versus = {"core_sigma_ratio": [2.0, 1.9, 2.1]}
+    graph = {
+        "neutral": {"figures": {"pi-gun-graph": {"bias": [0.05, 0.04, 0.06]}}},
+        "pairs": [{"system": "pi-gun-graph", "against": PARAMETRIC, "neutral": versus}],
+    }
+    found = {g["goal"]: (g["met"], g["verdict"]) for g in goals({"rho": network, GUNS[0]: graph, GUNS[3]: graph})[13:]}
+    assert found["rho-pointnet: energy-weighted F1 ≥ 0.955"] == (True, "holds")
+    assert found["rho-pointnet: energy-weighted F1 not below rho-supcon"] == (True, "not decided")
+    assert found["rho-pointnet: |bias| of the neutral residual ≤ 0.01"] == (True, "not decided")
+    width = "pi-gun-graph, π gun {} GeV: core σ of the neutral residual {} times narrower than parametric"
+    assert found[width.format("2–5", 2.2)] == (False, "does not hold")
+    assert found[width.format("15–20", 1.8)] == (True, "holds")
+    assert found["pi-gun-graph, π gun 2–5 GeV: |bias| of the neutral residual ≤ 0.03"] == (False, "does not hold")
+    assert found["jets-pointnet: energy-weighted F1 ≥ 0.74"] == (None, "not run")

@@ -94,6 +94,22 @@ def test_pairs_are_differences_on_the_same_events(run):
     assert transfer["jets"]["energy_sigma_eff_ratio"] == [1.0, 1.0, 1.0]
 
 
+def test_networks_of_cells_are_beside_the_others(tmp_path, model, cells):
+    given = [f"rho-supcon={model}", f"jets-supcon={model}", f"rho-pointnet={cells}", f"jets-pointnet={cells}"]
+    found = flow_benchmark(tmp_path, TINY, samples=["rho", "jets"], models=given, verbose=False)["samples"]
+    rho, jets = found["rho"], found["jets"]
+    for table in ("association", "association_soft", "neutral"):
+        assert "rho-pointnet" in rho[table]["figures"]
+    assert {"jets-pointnet", "jets-pointnet, iterative"} < set(jets["candidates"]["figures"])
+    assert {"jets-pointnet", "jets-pointnet, iterative"} < set(jets["jets"]["figures"])
+    pairs = {(p["system"], p["against"]) for p in rho["pairs"] + jets["pairs"]}
+    assert {("rho-pointnet", "rho-supcon"), ("rho-pointnet", PARAMETRIC), ("jets-pointnet", "jets-supcon")} < pairs
+    assert {("jets-pointnet", "jets-pointnet, iterative"), ("jets-pointnet, iterative", PARAMETRIC)} < pairs
+    assert set(jets["seconds"]) == {"jets-supcon", "jets-pointnet", "jets-pointnet, iterative"}
+    assert min(jets["seconds"].values()) > 0
+    assert "CPU time for one event: rho-supcon " in (tmp_path / "results.md").read_text()
+
+
 def test_what_is_absent_is_shown_as_not_run(run):
     folder, found = run
     text = (folder / "results.md").read_text()
@@ -104,7 +120,7 @@ def test_what_is_absent_is_shown_as_not_run(run):
     assert r"π gun 5–10 GeV: \|bias\| of the neutral residual ≤ 0.03 | - | not run | not run |" in text
     assert "Transfer: rhos-supcon" in text
     page = (folder / "report.html").read_text()
-    assert "Models that have not been run: rho-oc, jets-oc." in page
+    assert "Models that have not been run: rho-oc, jets-oc, rho-pointnet, jets-pointnet, pi-gun-graph," in page
     assert page.count("<figure>") == 9
     assert "cmlflow &lt;run&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
@@ -141,7 +157,7 @@ def test_other_settings_and_models_are_noticed(run, given, tmp_path, monkeypatch
 
 
 def test_a_sample_without_models(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmlflow_benchmarks.models.packaged_models", list)
+    monkeypatch.setattr("cmlflow_benchmarks.models.packaged_models", lambda **_: [])
     found = flow_benchmark(tmp_path, TINY, samples=["pi-gun-15-20"], verbose=False)
     assert found["samples"]["pi-gun-15-20"]["pairs"] == []
     assert all(g["verdict"] == "not run" for g in found["goals"])
