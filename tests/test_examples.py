@@ -84,3 +84,21 @@ def test_examples_of_particle_flow_end_with_one_line_without_a_model(name, tmp_p
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith(f"{name}.py: nothing-there: neither a folder with a config.json nor a packaged")
+
+
+def test_pointnet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example("pointnet").train("model")
+    scores = example("pointnet").main(6, "model")
+    assert list(scores) == ["PointNet", "SupCon", "parametric"]
+    assert f"energy-weighted F1 {scores['PointNet']['weighted_f1']}" in capsys.readouterr().out
+    assert (tmp_path / "pointnet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_superresolution(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example("superresolution").train("model")
+    widths = example("superresolution").main("model", 12)
+    assert list(widths) == ["super-resolution", "even split", "truth, fine cells"]
+    assert 0 < widths["truth, fine cells"]["width"] < 1
+    assert "width of the mass" in capsys.readouterr().out
