@@ -101,6 +101,20 @@ class Candidates:
         """Number of hits of the event."""
         return int(self.share.shape[1])
 
+    def to_vector(self) -> Any:
+        """The four-momenta as an array of `vector <https://vector.readthedocs.io>`_: px, py, pz, E [GeV].
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the package vector.
+        """
+        try:
+            import vector
+        except ModuleNotFoundError as err:
+            raise ModuleNotFoundError("vector (pip install 'cmlflow[vector]')", name="vector") from err
+        return vector.array(dict(zip(("px", "py", "pz", "E"), self.momentum.T, strict=True)))
+
     @property
     def charged(self) -> NDArray[np.bool_]:
         """Which candidates have a track, shape (C,)."""

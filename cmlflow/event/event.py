@@ -21,8 +21,8 @@ from cmlflow.event.checks import (
     as_tracks,
     require,
 )
-from cmlflow.event.numbering import compacted, is_sparse, numbers_of
-from cmlflow.event.records import UNKNOWN, Deposits, FloatArray, IntArray, Particles, Tracks
+from cmlflow.event.numbering import compacted, dominant, is_sparse, numbers_of
+from cmlflow.event.records import UNKNOWN, Deposits, FloatArray, Particles, Tracks
 
 INPUTS = ("position", "energy", "layer")
 """What a network sees of each hit unless it is given features."""
@@ -112,7 +112,7 @@ class Event:
             self.particle_id = as_ints(particle_id, n_hits, "particle_id", where)
             require(self.particle_id >= UNKNOWN, "particle_id", self.particle_id, where, "-1 or above")
         elif given is not None:
-            self.particle_id = _dominant(given, n_hits)
+            self.particle_id = dominant(given, n_hits)
         else:
             self.particle_id = np.full(n_hits, UNKNOWN, np.int64)
 
@@ -212,6 +212,35 @@ class Event:
         """A copy with other values of some of the constructor's arguments."""
         return Event(**self._arguments() | changes)
 
+    @classmethod
+    def from_awkward(cls, record: Any) -> Event:
+        """One event from a record with the columns of Parquet files, see `EventStore.to_awkward`.
+
+        Raises
+        ------
+        ValueError
+            Names a column that is missing or does not fit.
+        """
+        from cmlflow.event.bridges import from_awkward
+
+        return from_awkward(record)
+
+    def to_pyg(self) -> Any:
+        """The event as ``torch_geometric.data.Data``: x (position, energy, layer, features), pos, y (particle_id).
+
+        Everything else is in it by the names of the columns of Parquet files.
+        """
+        from cmlflow.event.bridges import to_pyg
+
+        return to_pyg(self)
+
+    @classmethod
+    def from_pyg(cls, data: Any) -> Event:
+        """The event of such data; of others, those with ``pos`` and ``hit_energy``, and ``y`` for the particles."""
+        from cmlflow.event.bridges import from_pyg
+
+        return from_pyg(data)
+
     def _arguments(self) -> dict[str, Any]:
         names = ("position", "energy", "layer", "particle_id", "features", "particles", "tracks", "detector", "number")
         given = {"deposits": self._given_deposits, "purity": self._given_purity}
@@ -270,20 +299,3 @@ def _same(a: Any, b: Any) -> bool:
     if not isinstance(a, dict):
         a, b = vars(a), vars(b)
     return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
-
-
-def _dominant(deposits: Deposits, n_hits: int) -> IntArray:
-    """Particle with the largest summed share of each hit; the lowest number where shares are equal."""
-    out = np.full(n_hits, UNKNOWN, np.int64)
-    known = deposits.particle >= 0
-    hit, particle = deposits.hit[known], deposits.particle[known]
-    if not len(hit):
-        return out
-    n_particles = int(particle.max()) + 1
-    pair, where = np.unique(hit * n_particles + particle, return_inverse=True)
-    energy = np.bincount(where, deposits.energy[known])
-    hit, particle = pair // n_particles, pair % n_particles
-    order = np.lexsort((particle, -energy, hit))
-    first = order[np.unique(hit[order], return_index=True)[1]]
-    out[hit[first]] = particle[first]
-    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cmlflow.event.records import UNKNOWN, IntArray
+from cmlflow.event.records import UNKNOWN, Deposits, IntArray
 
 UNUSED = 100
 """Particles without a hit that an event may have, beside as many as those with hits."""
@@ -33,3 +33,20 @@ def compacted(array: IntArray, numbers: IntArray) -> IntArray:
         return np.full(len(array), UNKNOWN, np.int64)
     place = np.minimum(np.searchsorted(numbers, array), len(numbers) - 1)
     return np.where(numbers[place] == array, place, UNKNOWN).astype(np.int64)
+
+
+def dominant(deposits: Deposits, n_hits: int) -> IntArray:
+    """Particle with the largest summed share of each hit; the lowest number where shares are equal."""
+    out = np.full(n_hits, UNKNOWN, np.int64)
+    known = deposits.particle >= 0
+    hit, particle = deposits.hit[known], deposits.particle[known]
+    if not len(hit):
+        return out
+    n_particles = int(particle.max()) + 1
+    pair, where = np.unique(hit * n_particles + particle, return_inverse=True)
+    energy = np.bincount(where, deposits.energy[known])
+    hit, particle = pair // n_particles, pair % n_particles
+    order = np.lexsort((particle, -energy, hit))
+    first = order[np.unique(hit[order], return_index=True)[1]]
+    out[hit[first]] = particle[first]
+    return out

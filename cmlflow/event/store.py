@@ -54,6 +54,37 @@ class EventStore(Sequence[Event]):
             for i in self._index:
                 yield self._events[int(i)]
 
+    def to_awkward(self) -> Any:
+        """All events as one awkward array: a record for each, with the columns of Parquet files (docs/file-format.md).
+
+        ``awkward.to_parquet`` of it is a file that `cmlflow.read` takes.
+        """
+        from cmlflow.event.bridges import to_awkward
+
+        return to_awkward(self)
+
+    @classmethod
+    def from_awkward(cls, array: Any) -> EventStore:
+        """Events from such an array; each is made when it is asked for.
+
+        Raises
+        ------
+        ValueError
+            When an event is asked for: names a column that is missing or does not fit.
+        """
+        from cmlflow.event.bridges import AwkwardEvents
+
+        return cls(AwkwardEvents(array))
+
+    def to_pyg(self) -> list[Any]:
+        """All events as data of torch-geometric, see `Event.to_pyg`; for its ``DataLoader``."""
+        return [event.to_pyg() for event in self]
+
+    @classmethod
+    def from_pyg(cls, data: Iterable[Any]) -> EventStore:
+        """Events from data of torch-geometric, see `Event.from_pyg`."""
+        return cls([Event.from_pyg(one) for one in data])
+
     def __repr__(self) -> str:
         return f"<EventStore: {len(self)} events>"
 
