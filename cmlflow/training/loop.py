@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from cmlflow.losses import Loss
 from cmlflow.nets.device import usable_device
-from cmlflow.sampling.batches import groups
+from cmlflow.nets.dropout import seed_dropout
+from cmlflow.sampling.batches import groups, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
 from cmlflow.training.log import Log
 from cmlflow.training.optimizers import build_optimizer
-from cmlflow.training.parallel import Workers
+from cmlflow.training.parallel import Workers, own_device
 from cmlflow.training.signs import signs
 from cmlflow.training.tasks import ClusteringTask, Task
 
@@ -108,7 +109,7 @@ def train(
         A loss that is not finite; names epoch, step and item.
     """
     config = config or TrainingConfig()
-    device = usable_device(device)
+    device = usable_device(own_device(device))
     if not len(items):
         raise ValueError("there is no event to train on")
     own = cast(Task, task) if hasattr(task, "collate") else ClusteringTask(task, balance=config.balance)
@@ -137,6 +138,7 @@ def train(
                 if path is not None and first and (at_end or run.step % config.checkpoint_steps == 0):
                     save_checkpoint(run.state(), path / CHECKPOINT)
     finally:
+        seed_dropout(network, (), ())
         bar.close()
         log.close()
         run.workers.close()
@@ -191,8 +193,9 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step, self.steps_per_epoch)
-        mine = [self._item(int(i), epoch) for i in chosen[self.workers.rank :: self.workers.size]]
-        terms = self._accumulate(mine, len(chosen), backward=True)
+        mine = [int(i) for i in chosen[self.workers.rank :: self.workers.size]]
+        items = [self._item(i, epoch) for i in mine]
+        terms = self._accumulate(items, [_seed(self.config.seed, 2, epoch, i) for i in mine], len(chosen))
         self.workers.add_gradients(self.network.parameters())
         if self.config.gradient_clip is not None:
             self.scaler.unscale_(self.optimizer)
@@ -284,14 +287,18 @@ class _Run:
             item = self.task.augment(item, np.random.default_rng([self.config.seed, 1, epoch, i]))
         return item
 
-    def _accumulate(self, items: Sequence[Any], n_items: int, *, backward: bool) -> dict[str, float]:
-        """Mean terms over `n_items`, of which these are a part, added over the processes; gradients if asked."""
+    def _accumulate(self, items: Sequence[Any], seeds: Sequence[int], n_items: int) -> dict[str, float]:
+        """Mean terms over `n_items`, of which these are a part, added over the processes; and their gradients.
+
+        The noise of dropout comes from the seeds of the items, so that it does not depend on the processes.
+        """
         terms: dict[str, Tensor] = {}
-        for group in groups(items, self.task.size, self.config.hits_per_batch):
-            part = self._losses(group)
+        sizes = [self.task.size(item) for item in items]
+        for chosen in pack(sizes, self.config.hits_per_batch):
+            seed_dropout(self.network, [sizes[i] for i in chosen], [seeds[i] for i in chosen])
+            part = self._losses([items[i] for i in chosen])
             total = torch.stack(list(part.values())).sum() / n_items
-            if backward:
-                self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             for name, value in part.items():
                 terms[name] = terms.get(name, 0.0) + value.detach().double()
         summed = self.workers.add_terms({name: float(value) for name, value in terms.items()})

@@ -14,6 +14,25 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def own_device(name: str | torch.device) -> torch.device:
+    """The device of this process: of several GPUs on a machine, the one of its LOCAL_RANK, as torchrun sets it.
+
+    Raises
+    ------
+    ValueError
+        A name that torch does not know.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as err:
+        raise ValueError(f"device is {str(name)!r}, which torch does not know") from err
+    local = os.environ.get("LOCAL_RANK")
+    index: int | None = device.index
+    if device.type == "cuda" and index is None and local is not None:
+        return torch.device("cuda", int(local))
+    return device
+
+
 class Workers:
     """This process among those of the run.
 

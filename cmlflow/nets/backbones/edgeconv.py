@@ -19,6 +19,7 @@ from cmlflow.nets.backbones import operators
 from cmlflow.nets.backbones.max_edge import MaxEdge
 from cmlflow.nets.backbones.scaling import InputScaling
 from cmlflow.nets.backbones.sums import EventSums
+from cmlflow.nets.dropout import EventDropout
 from cmlflow.sampling.inputs import FEATURES, TRACK_FEATURES
 from cmlflow.sampling.points import TRACK
 
@@ -70,16 +71,16 @@ class EdgeConvBackbone(nn.Module):
         self.scaling = InputScaling(scaling, in_features, tracks, hidden)
         self.encoder = nn.Sequential(nn.Linear(in_features, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
         self.layers = nn.ModuleList(DynamicEdgeConv(width, width, k) for _ in range(n_layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = EventDropout(dropout)
         self.out_features = width // 2
         self.sums = EventSums(width) if tracks else None
         self.trunk = nn.Sequential(
             nn.Linear(width + (self.sums.out_features if self.sums else 0), width),
             nn.ELU(),
-            nn.Dropout(dropout),
+            EventDropout(dropout),
             nn.Linear(width, self.out_features),
             nn.ELU(),
-            nn.Dropout(dropout),
+            EventDropout(dropout),
         )
 
     def forward(self, x: Tensor, ptr: Tensor | None = None) -> Tensor:
