@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.cli.arguments import command, count, reads_events, reads_tables, shard
-from cmlflow.cli.running import events_of, output_file, output_folder, predictions, progress
+from cmlflow.cli.running import check_replaced, events_of, output_file, output_folder, predictions, progress, say
 
 
 def add_commands(commands: Any) -> None:
@@ -25,6 +25,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--model", default="compact-em-supcon", help="packaged model or folder (%(default)s)")
     p.add_argument("--readout", help="in place of the model's")
     p.add_argument("--device", default="cpu", help="cpu, cuda (%(default)s)")
+    p.add_argument("--force", action="store_true", help="replace the input, where the output is the same file")
     many = p.add_argument_group("many files, one output for each; a second run skips what is done")
     many.add_argument("--workers", type=count, default=1, help="processes on this machine (%(default)s)")
     many.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster (extra dask)")
@@ -69,13 +70,13 @@ def _cluster(options: argparse.Namespace) -> None:
 
     (options.input,) = options.input
     events = events_of(options.input, options)
-    output_file(options.output)
+    check_replaced(options.input, output_file(options.output), options.force)
     clusters, candidates = predictions(options.model, progress(events), options.readout, device=options.device)
     labels = None if clusters is None else (found.labels for found in clusters)
     if candidates is not None and options.output.suffix.lower() == ".root":
         labels, candidates = (c.labels for c in candidates), None
     write(events, options.output, labels=labels, candidates=candidates)
-    print(f"{len(events)} events of {options.input} clustered with {options.model}, written to {options.output}")
+    say(f"{len(events)} events of {options.input} clustered with {options.model}, written to {options.output}")
 
 
 def _many(options: argparse.Namespace) -> bool:
@@ -143,7 +144,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             labels = (found.labels for found in one)
             energies = (found.energies(event) for event, found in zip(events, other, strict=True))
     table = evaluate(events, labels, preset=options.preset, energies=energies)
-    print(table)
+    say(str(table), options.json)
     if options.json is not None:
         with atomically(options.json) as path:
             path.write_text(json.dumps(table.to_dict(), indent=1) + "\n")

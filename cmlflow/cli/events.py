@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmlflow.cli.arguments import command, count, reads_events
-from cmlflow.cli.running import events_of, output_file, predictions, progress
+from cmlflow.cli.running import events_of, output_file, predictions, progress, say
 
 
 def add_commands(commands: Any) -> None:
@@ -77,7 +77,7 @@ def _show(options: argparse.Namespace) -> None:
     shown = [events[i] for i in chosen]
     if options.model is not None:
         found, candidates = predictions(options.model, shown)
-        labels: Any = list(found if candidates is None else candidates)
+        labels: Any = [one.labels for one in found] if candidates is None else list(candidates)
     else:
         labels = None
         for stored in (read_candidates, read_labels):
@@ -86,7 +86,7 @@ def _show(options: argparse.Namespace) -> None:
                 labels = [everything[i] for i in chosen]
                 break
     event_display(shown, labels, path=options.output)
-    print(f"{len(shown)} events of {options.input} shown in {options.output}")
+    say(f"{len(shown)} events of {options.input} shown in {options.output}", options.output)
 
 
 def _inspect(options: argparse.Namespace) -> None:

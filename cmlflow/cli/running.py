@@ -12,9 +12,41 @@ def output_file(path: Path) -> Path:
     """A path to write a file to, checked before the work."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
+    if is_standard_output(path):
+        return path
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     return path
+
+
+def is_standard_output(path: Path) -> bool:
+    """Whether what is written there goes to the standard output, where no other text may be."""
+    from cmlflow.io.writing import STANDARD_OUTPUT
+
+    return str(path) in STANDARD_OUTPUT
+
+
+def say(text: str, output: Path | None = None) -> None:
+    """Print a line for people, to stderr where the output itself goes to the standard output."""
+    print(text, file=sys.stderr if output is not None and is_standard_output(output) else sys.stdout)
+
+
+def check_replaced(source: str, output: Path, force: bool) -> None:
+    """Refuse to replace the file that is read, unless it is asked for and nothing in it gets lost.
+
+    Raises
+    ------
+    ValueError
+        Without `force`; or where the file has more than a Parquet file of cmlflow can hold.
+    """
+    if not output.exists() or not Path(source).exists() or not output.samefile(source):
+        return
+    if not force:
+        raise ValueError(f"{output} is the file that is read; --force replaces it, or give another -o")
+    from cmlflow.io.parquet import lost_columns
+
+    if lost := lost_columns(output):
+        raise ValueError(f"{output} cannot be replaced, as {lost} would be lost; give another -o")
 
 
 def output_folder(path: Path) -> Path:

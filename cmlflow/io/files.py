@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,9 @@ from numpy.typing import ArrayLike
 
 from cmlflow.event import Event, IntArray
 from cmlflow.event.arrays import whole
+from cmlflow.io.writing import atomically
+
+__all__ = ["FormatError", "PathLike", "atomically", "existing", "one_line", "paired", "stored_labels"]
 
 PathLike = str | os.PathLike[str]
 
@@ -45,41 +46,6 @@ def existing(path: PathLike) -> Path:
 def one_line(err: BaseException) -> str:
     """The message of an error, on one line and not too long."""
     return " ".join(str(err).split())[:200]
-
-
-@contextmanager
-def atomically(path: PathLike) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends, and is removed if the block fails.
-
-    Yields
-    ------
-    Path
-        Where to write; in the folder of `path`, so that the final rename is atomic.
-
-    Raises
-    ------
-    OSError
-        Names `path`, whatever the operating system reports about the temporary file.
-    """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot write {target}: it is a folder")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
-    except OSError as err:
-        if err.filename is not None and Path(os.fsdecode(err.filename)) not in (target, temporary):
-            raise  # another file's trouble, such as the input that is read while this one is written
-        message = f"cannot write {target}: {err.strerror or err}"
-        raise (OSError(message) if err.errno is None else OSError(err.errno, message)) from err
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def stored_labels(path: PathLike, entry: int, values: ArrayLike, n_hits: int) -> IntArray:

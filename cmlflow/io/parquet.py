@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,6 +107,18 @@ class ParquetEvents(BlockEvents):
             detector=arrays["detector"][i],
             number=arrays["number"][i],
         )
+
+
+def lost_columns(path: PathLike) -> str:
+    """What a file has beside the columns of events of cmlflow; empty where there is nothing else."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            return "everything that is not in the events, as it is no Parquet file,"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        schema = _open(path).schema_arrow
+        known = {"number", "detector", *KIND, *feature_columns(path, schema)}
+    return ", ".join(name for name in schema.names if name not in known)
 
 
 def read_parquet_labels(path: PathLike) -> list[IntArray]:

@@ -133,7 +133,7 @@ def display_html(
     }
     numbers = [c for e in data["events"] for d in e["clusterings"] for c in d["colours"]]
     data["palette"] = palette(1 + max([*numbers, *(len(e["particles"]) for e in data["events"])], default=0))
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     note = f'<p class="note">The first {len(shown)} of {len(sample)} events.</p>' if len(sample) > len(shown) else ""
     if any(e["tracks"] for e in data["events"]):
         note = f'<p class="note">{SYMBOLS}</p>{note}'

@@ -7,7 +7,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -24,6 +24,7 @@ from cmlflow.nets.dropout import seed_dropout
 from cmlflow.sampling.batches import groups, pack
 from cmlflow.training.checkpoint import load_checkpoint, save_checkpoint
 from cmlflow.training.config import TrainingConfig
+from cmlflow.training.lock import locked
 from cmlflow.training.log import Log
 from cmlflow.training.optimizers import build_optimizer
 from cmlflow.training.parallel import Workers, own_device
@@ -104,7 +105,10 @@ def train(
     Raises
     ------
     ValueError
-        Nothing to train on; a checkpoint of another configuration, task, sample or network in `folder`.
+        Nothing to train on; a checkpoint of another configuration, task, network, training or validation sample in
+        `folder`.
+    RuntimeError
+        Another training runs in `folder`.
     FloatingPointError
         A loss that is not finite; names epoch, step and item.
     """
@@ -114,12 +118,26 @@ def train(
         raise ValueError("there is no event to train on")
     own = cast(Task, task) if hasattr(task, "collate") else ClusteringTask(task, balance=config.balance)
     run = _Run(network.to(device), own, items, validation, config, score, device)
-    path = None if folder is None else Path(folder)
-    if path is not None:
-        path.mkdir(parents=True, exist_ok=True)
-        if (path / CHECKPOINT).exists():
-            run.restore(load_checkpoint(path / CHECKPOINT), path / CHECKPOINT)
     first = run.workers.rank == 0
+    path = None if folder is None else Path(folder)
+    with ExitStack() as held:
+        if path is not None:
+            path.mkdir(parents=True, exist_ok=True)
+            if first:
+                held.enter_context(locked(path))
+            if (path / CHECKPOINT).exists():
+                run.restore(load_checkpoint(path / CHECKPOINT), path / CHECKPOINT)
+        _advance(run, path, device, progress=progress, tensorboard=tensorboard)
+    network.load_state_dict(run.best)
+    if first:
+        for sign in signs(run.history.records, run.history.best_epoch):
+            warnings.warn(sign, stacklevel=2)
+    return run.history
+
+
+def _advance(run: _Run, path: Path | None, device: torch.device, *, progress: bool, tensorboard: bool) -> None:
+    """The steps that remain, with a checkpoint now and then."""
+    first, config = run.workers.rank == 0, run.config
     log = Log(path if first else None, run.history.records, tensorboard)
     bar = tqdm(
         total=config.max_epochs * run.steps_per_epoch,
@@ -142,11 +160,6 @@ def train(
         bar.close()
         log.close()
         run.workers.close()
-    network.load_state_dict(run.best)
-    if first:
-        for sign in signs(run.history.records, run.history.best_epoch):
-            warnings.warn(sign, stacklevel=2)
-    return run.history
 
 
 class _Run:
@@ -174,7 +187,9 @@ class _Run:
         self.history = History()
         self.best = _copy(network.state_dict())
         self._epoch_order: tuple[int, np.ndarray] | None = None
-        self.sample = _fingerprint(task, items)
+        if hasattr(items, "set_epoch"):
+            items.set_epoch(0)
+        self.data = {"sample": fingerprint(task, items), "validation": fingerprint(task, validation)}
 
     def finished(self) -> bool:
         records, config = self.history.records, self.config
@@ -237,7 +252,8 @@ class _Run:
             "config": dataclasses.asdict(self.config),
             "loss": repr(self.task),
             "events": len(self.items),
-            "sample": self.sample,
+            "data": self.data,
+            "scored": self.score is not None,
             "architecture": repr(self.network),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -251,14 +267,14 @@ class _Run:
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         own = self.state()
-        for name in ("loss", "sample", "architecture"):  # not in older checkpoints
+        for name in ("loss", "data", "scored", "architecture"):  # not in older checkpoints
             state.setdefault(name, own[name])
         usual = ("balance", "select", "ramp_epochs", "hold_epochs", "optimizer", "weight_decay", "momentum")
         state["config"] = {name: getattr(TrainingConfig(), name) for name in usual} | state.get("config", {})
         if missing := own.keys() - state.keys():
             raise ValueError(f"{path}: not the checkpoint of a training run ({', '.join(sorted(missing))} missing)")
-        names = ("loss", "events", "sample")
-        wanted, found = (s["config"] | {name: s[name] for name in names} for s in (own, state))
+        names = ("loss", "events", "scored")
+        wanted, found = (s["config"] | {name: s[name] for name in names} | s["data"] for s in (own, state))
         changed = [f"{k} was {found.get(k)}, is {wanted[k]}" for k in wanted if found.get(k) != wanted[k]]
         if changed:
             raise ValueError(f"{path}: belongs to another run ({'; '.join(changed)}); use another folder or delete it")
@@ -335,11 +351,20 @@ class _Run:
         return float(workers.add(torch.tensor(total, dtype=torch.float64, device=self.device))) / n
 
 
-def _fingerprint(task: Task, items: Sequence[Any]) -> str:
-    """Tells training samples apart, by their first and last item."""
-    if hasattr(items, "set_epoch"):
-        items.set_epoch(0)
-    return hashlib.sha256(task.digest(items[0]) + task.digest(items[len(items) - 1])).hexdigest()[:12]
+LOOKED_AT, LOOKED_AT_FRESH = 4096, 8
+"""Items of a sample that its fingerprint sees, spread over it: of those that are kept, and of those that are made anew
+for each epoch, which takes long."""
+
+
+def fingerprint(task: Task, items: Sequence[Any] | None) -> str:
+    """Tells samples apart, by all that the network and the loss see of their items."""
+    if items is None or not len(items):
+        return "none"
+    most = LOOKED_AT_FRESH if hasattr(items, "set_epoch") else LOOKED_AT
+    digest = hashlib.sha256(str(len(items)).encode())
+    for i in np.unique(np.linspace(0, len(items) - 1, min(len(items), most)).astype(np.int64)):
+        digest.update(task.digest(items[int(i)]))
+    return digest.hexdigest()[:12]
 
 
 def _first_difference(old: str, new: str) -> str:

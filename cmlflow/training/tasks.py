@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmlflow.event import Event
@@ -52,6 +53,12 @@ class Task(Protocol):
         ...
 
 
+def _rounded(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """float32 without its last 8 bits, the nearest."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
+    return (bits + 128) >> 8
+
+
 class ClusteringTask:
     """Events for networks that embed points: a loss on the head's outputs, one event at a time.
 
@@ -89,9 +96,16 @@ class ClusteringTask:
         return f"{item.title} ({item.n_hits} hits)"
 
     def digest(self, item: Event) -> bytes:
-        """Where the hits are, to 0.1 mm, which all machines round in the same way, and whose they are."""
+        """What the network and the loss see: places to 0.1 mm, other numbers to 16 bits, as machines may differ."""
         digest = hashlib.sha256()
-        for values in (np.rint(item.position * 10).astype(np.int64), item.layer, item.particle_id):
+        given = [np.rint(item.position * 10).astype(np.int64), item.layer, item.particle_id, _rounded(item.energy)]
+        given += [_rounded(item.features[name]) for name in sorted(item.features)]
+        if item.has_deposits:
+            given += [item.deposits.hit, item.deposits.particle, _rounded(item.deposits.energy)]
+        if item.tracks is not None:
+            t = item.tracks
+            given += [_rounded(values) for values in (t.momentum, t.direction, t.entry)] + [t.particle]
+        for values in given:
             digest.update(np.ascontiguousarray(values).tobytes())
         if self.inputs.own:
             digest.update(self.inputs.matrix(item).tobytes())

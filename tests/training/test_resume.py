@@ -221,3 +221,51 @@ def test_killed_ten_times(tmp_path):
     assert without_times(tmp_path / "whole") == without_times(tmp_path / "broken")
     assert [r["epoch"] for r in without_times(tmp_path / "broken")] == list(range(1, 9))
     assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == ["checkpoint.pt", "final.pt", "log.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: e.replace(energy=e.energy * 100),
+        lambda e: e.replace(position=e.position + 50),
+        lambda e: e.replace(particle_id=e.particle_id * 0),
+        lambda e: e.replace(features={"time": e.energy}),
+    ],
+)
+@pytest.mark.parametrize("which", ["sample", "validation"])
+def test_other_data_are_refused(make_events, make_network, tmp_path, change, which):
+    events, validation = make_events(4), make_events(3, 7)
+    train(make_network(), whole_run(), events, validation, TrainingConfig(**SETTINGS), folder=tmp_path)
+    of = events if which == "sample" else validation
+    of[1] = change(of[1])
+    with pytest.raises(ValueError, match=f"belongs to another run .{which} was"):
+        train(make_network(), whole_run(), events, validation, TrainingConfig(**SETTINGS), folder=tmp_path)
+
+
+def test_without_the_validation_sample_or_with_a_score_is_another_run(make_events, make_network, tmp_path):
+    events, validation, config = make_events(3), make_events(2, 7), TrainingConfig(**SETTINGS)
+    train(make_network(), whole_run(), events, validation, config, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"validation was .*, is none"):
+        train(make_network(), whole_run(), events, None, config, folder=tmp_path)
+    with pytest.raises(ValueError, match="scored was False, is True"):
+        train(make_network(), whole_run(), events, validation, config, folder=tmp_path, score=lambda _: 0.0)
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    state = {"weights": torch.arange(50.0), "step": 3}
+    save_checkpoint(state, path)
+    data = path.read_bytes()
+    assert torch.load(path, weights_only=True)["step"] == 3  # torch reads it too
+    for place in range(0, len(data), 3):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=r"checkpoint.pt: not a checkpoint of cmlflow, or damaged"):
+            load_checkpoint(path)
+    torch.save(state, path)  # of an older cmlflow
+    assert load_checkpoint(path)["step"] == 3
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(torch.tensor([7.0, 8.0]).numpy().tobytes(), torch.tensor([7.0, 9.0]).numpy().tobytes())
+    )
+    with pytest.raises(ValueError, match="damaged"):
+        load_checkpoint(path)

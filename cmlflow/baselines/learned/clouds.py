@@ -112,7 +112,10 @@ class CloudTask:
         return f"{item.title} ({len(item)} points)"
 
     def digest(self, item: Cloud) -> bytes:
-        return hashlib.sha256(np.rint(item.x * 1e3).astype(np.int64).tobytes()).digest()
+        digest = hashlib.sha256()
+        for values in (item.x, item.parts, item.energy):
+            digest.update(np.rint(np.nan_to_num(values * 1e3)).astype(np.int64).tobytes())
+        return digest.digest()
 
     def augment(self, item: Cloud, rng: np.random.Generator) -> Cloud:
         return reflected(item, int(rng.integers(8)))
