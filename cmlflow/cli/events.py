@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("-o", "--output", type=Path, default=Path("events.html"), help="page (%(default)s)")
     p.add_argument("-e", "--event", type=int, nargs="+", help="positions in the file (the first five)")
     p.add_argument("--model", help="cluster with this packaged model or folder")
+    p.add_argument("--colour-by", metavar="NAME", help="energy, layer or a feature, in place of particles and clusters")
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -85,7 +86,7 @@ def _show(options: argparse.Namespace) -> None:
                 everything: Any = stored(options.input, format=options.format)
                 labels = [everything[i] for i in chosen]
                 break
-    event_display(shown, labels, path=options.output)
+    event_display(shown, labels, path=options.output, colour_by=options.colour_by)
     say(f"{len(shown)} events of {options.input} shown in {options.output}", options.output)
 
 

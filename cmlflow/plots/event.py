@@ -35,6 +35,7 @@ def event_display(
     *,
     title: str = "cmlflow events",
     max_events: int = 20,
+    colour_by: str | None = None,
 ) -> str:
     """Show events in 3-D, truth beside predictions, as one HTML page without outside references.
 
@@ -86,7 +87,8 @@ def event_display(
         if labels is not None:
             named = labels if isinstance(labels, Mapping) else {"Prediction": labels}
             labels = {name: y if _is_nested(y) else [y] for name, y in named.items()}
-    body = f"<h1>{escape(title)}</h1>\n<section>{display_html(events, labels, max_events=max_events)}</section>"
+    display = display_html(events, labels, max_events=max_events, colour_by=colour_by)
+    body = f"<h1>{escape(title)}</h1>\n<section>{display}</section>"
     page = html_page(title, body)
     if path is not None:
         write_page(path, page)
@@ -99,12 +101,13 @@ def display_html(
     *,
     names: Sequence[str] | None = None,
     max_events: int = 20,
+    colour_by: str | None = None,
 ) -> str:
     """The display of `event_display` as a part of a page made with `cmlflow.plots.page.html_page`.
 
     Parameters
     ----------
-    events, labels, max_events
+    events, labels, max_events, colour_by
         As in `event_display`.
     names : sequence of str, optional
         Names of the events in the list; their numbers by default.
@@ -120,6 +123,8 @@ def display_html(
     data: dict[str, Any] = {
         "names": list(clusterings),
         "shown": list(range(min(2, len(clusterings)))),
+        "by": colour_by or "",
+        "colours": _colours(shown, colour_by),
         "unit": next((DETECTORS[e.detector].unit for e in shown if e.detector in DETECTORS), ""),
         "events": [
             _event_data(
@@ -172,11 +177,28 @@ def _event_data(event: Event, labels: Mapping[str, Any], name: str, where: str) 
         "particles": [particle_name(event, p) for p in range(event.n_particles)],
         "kinds": particle_kinds(event),
         "shares": true_shares(event),
+        "features": {name: encoded_floats(values) for name, values in _feature_columns(event).items()},
         "tracks": tracks,
         "frame": _frame(frame),
         "whole": _frame(whole),
         "clusterings": [clustering_data(event, y, where) for y in labels.values()],
     }
+
+
+def _feature_columns(event: Event) -> dict[str, NDArray[Any]]:
+    out: dict[str, NDArray[Any]] = {}
+    for name, values in event.features.items():
+        out |= {name: values} if values.ndim == 1 else {f"{name} {i}": column for i, column in enumerate(values.T)}
+    return out
+
+
+def _colours(events: Sequence[Event], colour_by: str | None) -> list[str]:
+    """What hits can be coloured by, beside particles and clusters; nothing where only that is usual."""
+    features = list(dict.fromkeys(name for event in events for name in _feature_columns(event)))
+    known = ["energy", "layer", *features]
+    if colour_by is not None and colour_by not in known:
+        raise ValueError(f"colour_by is {colour_by!r}, expected one of {', '.join(known)}")
+    return known if features or colour_by else []
 
 
 def marker_sizes(energy: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -156,7 +156,7 @@ def _advance(run: _Run, path: Path | None, device: torch.device, *, progress: bo
                 if path is not None and first and (at_end or run.step % config.checkpoint_steps == 0):
                     save_checkpoint(run.state(), path / CHECKPOINT)
     finally:
-        seed_dropout(network, (), ())
+        seed_dropout(run.network, (), ())
         bar.close()
         log.close()
         run.workers.close()

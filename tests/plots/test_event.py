@@ -178,3 +178,23 @@ def test_marker_sizes_grow_with_the_energy():
     assert sizes[0] == 2
     assert sizes[-1] > 8.9
     assert marker_sizes(np.empty(0, np.float32)).shape == (0,)
+
+
+def test_colours_by_features(tmp_path):
+    event = Event(
+        [[0, 0, 300], [1, 0, 300]],
+        [1.0, 2.0],
+        [1, 2],
+        [0, 1],
+        features={"time": [5.0, np.nan], "fit": [[1, 2], [3, 4]]},
+    )
+    plain = data_of(event_display(event.replace(features=None), [0, 1]))
+    assert (plain["by"], plain["colours"], plain["events"][0]["features"]) == ("", [], {})
+    data = data_of(event_display(event, [0, 1], colour_by="fit 1"))
+    assert data["by"] == "fit 1"
+    assert data["colours"] == ["energy", "layer", "time", "fit 0", "fit 1"]
+    found = {name: np.frombuffer(b64decode(text), "<f4") for name, text in data["events"][0]["features"].items()}
+    np.testing.assert_array_equal(found["time"], np.float32([5, np.nan]))
+    assert found["fit 1"].tolist() == [2, 4]
+    with pytest.raises(ValueError, match="colour_by is 'charge', expected one of energy, layer, time, fit 0, fit 1"):
+        event_display(event, colour_by="charge")

@@ -17,6 +17,7 @@
     if (event.ready) return event;
     for (const name of ["x", "y", "z", "energy"]) event[name] = floats(event[name]);
     for (const name of ["layer", "particle", "size", "purity"]) event[name] = whole(event[name], event.x.length);
+    for (const name of Object.keys(event.features)) event.features[name] = floats(event.features[name]);
     event.shares = sharesOf(event.shares);
     for (const c of event.clusterings) { c.labels = whole(c.labels, event.x.length); c.shares = sharesOf(c.shares); }
     event.ready = true;
@@ -72,6 +73,7 @@
     ];
     const shared = (shares, names) => shares.slice(0, 5).map(([k, percent]) => `   ${percent} % ${names[k]}`);
     const owners = event.shares.get(i);
+    for (const name of Object.keys(event.features)) lines.push(`${name} ${event.features[name][i].toPrecision(4)}`);
     if (event.truth && owners) lines.push("<b>Truth</b>", ...shared(owners, event.particles));
     else if (event.truth)
       lines.push(p < 0 ? "particle unknown" : `${event.particles[p]} (${event.purity[i]} % of the hit)`);
@@ -83,19 +85,28 @@
     return lines.join("<br>");
   }
 
+  // What hits are coloured by, as a number; null where it is not known
+  function valueOf(event, by) {
+    if (by === "energy") return (i) => Math.log10(Math.max(event.energy[i], 1e-6));
+    if (by === "layer") return (i) => event.layer[i];
+    const values = event.features[by];
+    return (i) => (values && Number.isFinite(values[i]) ? values[i] : null);
+  }
+
   function traces(event, side, sides, data, view) {
     const keep = view.onlyWrong ? wrong(event, side) : () => true;
-    const out = view.byEnergy ? [] : groupsOf(event, side, data.palette).map((g) => [g, g.hits.filter(keep)]);
-    if (view.byEnergy) out.push([{ name: "hits" }, Array.from(event.energy.keys())]);
+    const out = view.by ? [] : groupsOf(event, side, data.palette).map((g) => [g, g.hits.filter(keep)]);
+    if (view.by) out.push([{ name: "hits" }, Array.from(event.energy.keys()).filter(keep)]);
+    const value = valueOf(event, view.by);
     const drawn = out.map(([g, hits]) => ({
       type: "scatter3d", mode: "markers", name: g.name, showlegend: false, visible: !view.hidden.has(g.number),
       x: hits.map((i) => event.z[i]), y: hits.map((i) => event.x[i]), z: hits.map((i) => event.y[i]),
       text: hits.map((i) => hover(event, i, sides, data)), hovertemplate: "%{text}<extra></extra>",
       marker: {
         size: hits.map((i) => event.size[i] / (String(g.symbol).startsWith("square") ? 12 : 10)), opacity: 0.9, line: String(g.symbol).endsWith("open") ? { width: 2.5, color: g.colour } : { width: 0 }, symbol: g.symbol || "circle",
-        ...(view.byEnergy
-          ? { color: hits.map((i) => Math.log10(Math.max(event.energy[i], 1e-6))), colorscale: "Viridis",
-              colorbar: { title: { text: `log10(energy / ${data.unit || "unit"})`, side: "right" }, thickness: 12, tickfont: { color: style("--text") } } }
+        ...(view.by
+          ? { color: hits.map(value), colorscale: "Viridis",
+              colorbar: { title: { text: view.by === "energy" ? `log10(energy / ${data.unit || "unit"})` : view.by, side: "right" }, thickness: 12, tickfont: { color: style("--text") } } }
           : { color: g.colour }),
       },
     }));
@@ -140,7 +151,7 @@
 
   function start(root) {
     const data = JSON.parse(root.querySelector("script").textContent);
-    let camera = null, current = 0, onlyWrong = false, far = false, moving = false;
+    let by = data.by, camera = null, current = 0, onlyWrong = false, far = false, moving = false;
     const bar = element("div", { className: "bar" }, root);
     const choice = element("select", { ariaLabel: "event" }, bar);
     options(choice, data.events.map((e) => e.name));
@@ -157,6 +168,13 @@
     };
     if (truth && data.names.length) check("only hits in a wrong cluster", (on) => { onlyWrong = on; });
     if (data.events.some((e) => e.far)) check("far hits too", (on) => { far = on; });
+    if (data.colours.length) {
+      const label = element("label", { textContent: "colour by " }, bar);
+      const colours = element("select", { ariaLabel: "colour by" }, label);
+      for (const name of ["", ...data.colours]) element("option", { value: name, textContent: name || "particle or cluster" }, colours);
+      colours.value = by;
+      colours.onchange = () => { by = colours.value; draw(); };
+    }
     const place = element("div", { className: "panels" }, root);
     const panels = [];
     const add = (side) => {
@@ -183,15 +201,15 @@
       choice.value = current;
       camera = camera || firstCamera(panels[0].plot);
       for (const panel of panels) {
-        const byEnergy = panel.side < 0 && !event.truth;
-        const view = { onlyWrong: onlyWrong && panel.side >= 0, byEnergy, hidden: panel.hidden };
+        const own = by || (panel.side < 0 && !event.truth ? "energy" : "");
+        const view = { onlyWrong: onlyWrong && panel.side >= 0, by: own, hidden: panel.hidden };
         Plotly.react(panel.plot, traces(event, panel.side, sides, data, view), layout(event, camera, far), {
           responsive: true, displaylogo: false, displayModeBar: false,
         });
         if (!panel.linked) link(panel);
         panel.text.textContent = panel.side < 0 ? event.caption : event.clusterings[panel.side].caption;
         panel.chips.replaceChildren();
-        for (const g of byEnergy ? [] : groupsOf(event, panel.side, data.palette)) {
+        for (const g of own ? [] : groupsOf(event, panel.side, data.palette)) {
           const chip = element("button", { type: "button", title: "show or hide" }, panel.chips);
           element("i", { className: g.symbol, style: `--colour:${g.colour}` }, chip);
           chip.append(g.name);
