@@ -44,7 +44,7 @@ def evaluate(
     labels : sequence of array_like of shape (n_hits,), int, or (C, n_hits), float
         Cluster of each hit, 0..C-1, -1 noise, or shares, the part of each hit that belongs to each cluster; one array
         (or tensor) for each event, or an iterator of them.
-    preset : {"paper", "ticl"} or Preset
+    preset : {"paper", "ticl", "ticl-2024"} or Preset
         Cuts, see `cmlflow.metrics.reconstruction_metrics`.
     energy_bins : array_like of shape (n_bins + 1,), float [GeV]
         Edges of the bins of true particle energy, in which responses are calibrated and figures given.
@@ -86,7 +86,9 @@ def evaluate(
     bin_of([], energy_bins)
     tally = Tally()
     given = None if energies is None else iter([energies] if isinstance(events, Event) else energies)
+    labelled = False
     for where, event, y in clustered(events, labels):
+        labelled = labelled or bool((event.particle_id >= 0).any())
         own = None if given is None else _checked_energies(next(given, None), y, where)
         tally.add(event, y, cut, layer_weights, floor, own)
     if given is not None and next(given, None) is not None:
@@ -94,7 +96,10 @@ def evaluate(
     table = tally.table(energy_bins, bootstrap, confidence, seed)
     if table.n_particles == 0 and table.n_hits > 0:
         raise ValueError(
-            f"none of the {table.n_events} events holds a hit of a known particle (particle_id is -1 everywhere): "
+            f"all labelled hits of the {table.n_events} events have an energy of 0, and particles count by their "
+            "energy: give every hit an energy above 0, 1 where the detector measures none"
+            if labelled
+            else f"none of the {table.n_events} events holds a hit of a known particle (particle_id is -1 everywhere): "
             "evaluate needs simulated events with their truth"
         )
     return Evaluation(

@@ -273,3 +273,10 @@ def test_one_hot_shares_give_exactly_the_table_of_labels(sample):
     shares = [np.arange(6)[:, None] == y for y in labels]
     soft, hard = (evaluate(events, given, bootstrap=10) for given in (shares, labels))
     assert soft.to_dict() == hard.to_dict()
+
+
+def test_says_that_energies_are_zero_and_not_that_truth_is_missing():
+    event = Event(np.random.default_rng(0).normal(size=(6, 3)), np.zeros(6), particle_id=[0, 0, 0, 1, 1, 1])
+    with pytest.raises(ValueError, match="have an energy of 0") as error:
+        evaluate([event], [event.particle_id])
+    assert "-1" not in str(error.value)

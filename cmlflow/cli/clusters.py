@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
     reads_events(p)
     p.add_argument("--model", help="packaged model or folder; by default the clusters stored in the file are scored")
     p.add_argument("--readout", help="in place of the model's")
-    p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
+    p.add_argument("--preset", choices=("paper", "ticl", "ticl-2024"), default="paper")
     p.add_argument("--json", type=Path, help="also write all figures to this file")
 
 

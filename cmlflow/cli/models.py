@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
     reads_tables(p)
     p.add_argument("-o", "--output", type=Path, required=True, help="folder for the tuned model")
     p.add_argument("--readout", action="append", help="readout to tune, may be repeated (the model's)")
-    p.add_argument("--preset", choices=("paper", "ticl"), default="paper")
+    p.add_argument("--preset", choices=("paper", "ticl", "ticl-2024"), default="paper")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -59,7 +59,7 @@ def compare_candidates(
     systems : dict of str to sequence of candidates
         By the name of the system; for each event an object with ``share`` (C, n_hits), ``pdg_id`` (C,), ``momentum``
         (C, 4) [GeV] and ``track`` (C,), -1 for neutral ones. For a single Event one object will do.
-    preset : {"paper", "ticl"} or Preset
+    preset : {"paper", "ticl", "ticl-2024"} or Preset
         Cuts on shared energy and R2S.
     kinds : sequence of str
         Of `KINDS`.

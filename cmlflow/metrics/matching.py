@@ -25,6 +25,9 @@ class Matching:
     ----------
     r2s, s2r, shared : ndarray of shape (n_clusters, n_particles), float64
         As in `association_scores`.
+    missed : ndarray of shape (n_clusters, n_particles), float64
+        What a cluster lacks of a particle, sum over hits of max(0, f^s - f^r)^2 E^2 over that of (f^s E)^2: S2R of
+        CMSSW since cms-sw/cmssw#48148 (2025).
     hit, cluster : ndarray of shape (n_assignments,), int64
         Which hit belongs to which cluster; hits outside all clusters do not appear.
     fraction : ndarray of shape (n_assignments,), float64
@@ -39,6 +42,7 @@ class Matching:
     r2s: Array
     s2r: Array
     shared: Array
+    missed: Array
     hit: Ints
     cluster: Ints
     fraction: Array
@@ -144,10 +148,11 @@ def match(labels: Any, event: Event, fractions: tuple[Any, Any, Any] | None = No
 
     r2s = _score(total((gr**2 - np.minimum(gap, gr**2)) * e2), cluster_weight[:, None])
     s2r = _score(total((fs**2 - np.minimum(gap, fs**2)) * e2), particle_weight[None, :])
+    missed = _score(total((fs**2 - np.maximum(fs - gr, 0) ** 2) * e2), particle_weight[None, :])
     shared = total(np.minimum(gr, fs) * e)
     cluster_hits = np.bincount(cluster, minlength=n_clusters)
     particle_energy = sum_by(s_particle, f * energy[s_hit], n_particles)
-    return Matching(r2s, s2r, shared, hit, cluster, g, cluster_hits, particle_energy)
+    return Matching(r2s, s2r, shared, missed, hit, cluster, g, cluster_hits, particle_energy)
 
 
 def checked_assignment(labels: Any, event: Event, where: str | None = None) -> NDArray[Any]:

@@ -30,15 +30,33 @@ class Preset:
         A cluster is fake where no particle has an R2S below this, and merged where two or more have.
     duplicate : float
         A particle is duplicate where two or more clusters have an S2R below this, and complete where one has.
+    s2r : {"missed", "difference"}
+        Which S2R: that of what a cluster lacks of a particle, ``missed`` of `cmlflow.metrics.matching.Matching`, or
+        that of all differences, as in `cmlflow.metrics.association_scores`.
+
+    Raises
+    ------
+    ValueError
+        Another word for `s2r`.
     """
 
     efficiency: float = 0.7
     purity: float = 0.2
     fake_merge: float = 0.6
     duplicate: float = 0.2
+    s2r: str = "difference"
+
+    def __post_init__(self) -> None:
+        if self.s2r not in ("missed", "difference"):
+            raise ValueError(f"s2r is {self.s2r!r}, expected 'missed' or 'difference'")
 
 
-PRESETS: dict[str, Preset] = {"paper": Preset(), "ticl": Preset(efficiency=0.5)}
+PRESETS: dict[str, Preset] = {
+    "paper": Preset(),
+    "ticl": Preset(efficiency=0.5, s2r="missed"),
+    "ticl-2024": Preset(efficiency=0.5),
+}
+"""Cuts by name; ``"ticl"`` is CMSSW since its pull request 48148 (2025), ``"ticl-2024"`` before."""
 
 
 RATES = (
@@ -108,7 +126,8 @@ class Verdict:
 def judge(matching: Matching, preset: str | Preset = "paper") -> Verdict:
     """Apply the cuts of a preset to the scores of one event."""
     cut = preset_of(preset)
-    shared, r2s, s2r = matching.shared, matching.r2s, matching.s2r
+    shared, r2s = matching.shared, matching.r2s
+    s2r = matching.missed if cut.s2r == "missed" else matching.s2r
     simulated = matching.particle_energy > 0
     counted = matching.cluster_hits > 0
     best_cluster = _argmax(shared, 0)
@@ -151,9 +170,11 @@ def reconstruction_metrics(
     labels : array_like of shape (n_hits,), int, or (C, n_hits), float, or a sequence of such
         Cluster of each hit, 0..C-1, -1 noise, or shares, the part of each hit that belongs to each cluster; one array
         for each event.
-    preset : {"paper", "ticl"} or Preset
-        ``paper``: found above 0.7 of the visible energy; ``ticl``: above 0.5. Both: pure at R2S < 0.2, fake and
-        merged by R2S < 0.6, duplicate by S2R < 0.2.
+    preset : {"paper", "ticl", "ticl-2024"} or Preset
+        ``paper``: found above 0.7 of the visible energy; the others: above 0.5. All: pure at R2S < 0.2, fake and
+        merged by R2S < 0.6, duplicate by S2R < 0.2. S2R of ``ticl`` is
+        sum max(0, f^s - f^r)^2 E^2 / sum (f^s E)^2, as in CMSSW since 2025: 0 for a particle wholly inside a cluster,
+        even where others share its hits. S2R of the others counts a larger share as a difference, too.
 
     Returns
     -------
@@ -184,7 +205,8 @@ def reconstruction_metrics(
     References
     ----------
     arXiv:2603.23356, section IV.2; CMSSW, Validation/HGCalValidation, HGVHistoProducerAlgo
-    (tracksters_to_SimTracksters) and cms-sw/cmssw#43798 for the denominator of the duplicate rate.
+    (tracksters_to_SimTracksters), cms-sw/cmssw#43798 for the denominator of the duplicate rate, and cms-sw/cmssw#48148
+    for S2R of ``ticl``.
     """
     cut = preset_of(preset)
     total: dict[str, Any] = {}

@@ -136,7 +136,7 @@ def particle_response(
     matching : Matching
         From `cmlflow.metrics.matching.match`.
     event : Event
-    preset : {"paper", "ticl"} or Preset
+    preset : {"paper", "ticl", "ticl-2024"} or Preset
     layer_weights : array_like of shape (n_layers,), optional
         As in `hit_weights`.
     floor : {"deposits", "hits"}

@@ -209,7 +209,7 @@ class PredictMixin:
             With truth, not used for training, validation or tests.
         readouts : sequence of str, optional
             The readouts to tune; the current one by default.
-        preset : {"paper", "ticl"}
+        preset : {"paper", "ticl", "ticl-2024"}
         grid : dict, optional
             Values to try, in place of the readout's own.
 

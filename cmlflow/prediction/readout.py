@@ -10,7 +10,7 @@ import numpy as np
 from cmlflow.event import IntArray
 from cmlflow.prediction.embedding import Embedding
 from cmlflow.prediction.prediction import Prediction
-from cmlflow.readouts import build_readout
+from cmlflow.readouts import build_readout, cluster
 
 
 def make_readout(which: Any, on_sphere: bool, thresholds: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -49,10 +49,7 @@ def read_out(readout: Any, embedding: Embedding) -> Prediction:
     Prediction
     """
     points = embedding.points
-    labels, track_labels = np.empty(0, np.int64), np.empty(0, np.int64)
-    if len(points):
-        weight = {"sample_weight": points.weight} if getattr(readout, "uses_energy", False) else {}
-        labels = np.asarray(readout.fit_predict(embedding.readout_points(readout), **weight), np.int64)
+    labels, track_labels = cluster(readout, embedding.readout_points(readout), points.weight), np.empty(0, np.int64)
     if points.n_tracks:
         n_hits = points.n_hits
         of_tracks = majority(labels[n_hits:], points.track[n_hits:], points.n_tracks)

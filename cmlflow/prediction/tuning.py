@@ -12,7 +12,7 @@ import numpy as np
 from cmlflow.event import Event
 from cmlflow.metrics.matching import match
 from cmlflow.metrics.reconstruction import judge
-from cmlflow.readouts import sweep
+from cmlflow.readouts import build_readout, sweep
 
 FIGURES = ("efficiency", "purity", "ratio")
 
@@ -64,14 +64,14 @@ def tune_readout(
 
     Parameters
     ----------
-    readout : readout or scikit-learn clusterer
-        Gives the grid, if it has a method `tuning_grid`.
+    readout : str, readout or scikit-learn clusterer
+        A name of `cmlflow.readouts.READOUTS`, or an object; gives the grid, if it has a method `tuning_grid`.
     points : sequence of ndarray
         What the readout works on, one array per event: its hits, and after them points of tracks if there are some,
         which are clustered too but not scored.
     events : sequence of Event
         With truth; none of them may be in a test sample.
-    preset : {"paper", "ticl"}
+    preset : {"paper", "ticl", "ticl-2024"}
         Definition of efficiency and purity.
     grid : dict of str to sequence, optional
         Values to try for each parameter, in order; the readout's own grid by default.
@@ -85,21 +85,26 @@ def tune_readout(
     Raises
     ------
     ValueError
-        No grid, an unknown parameter, or a sample on which no setting has an efficiency, purity and ratio.
+        An unknown name, no grid, an unknown parameter, points that do not fit the events, or a sample on which no
+        setting has an efficiency, purity and ratio: the cause is said.
     """
+    readout = build_readout(readout)
     if not len(events):
         raise ValueError("events: there is none to tune on")
+    for name, given in (("points", points), ("weights", weights)):
+        if given is not None and len(given) != len(events):
+            raise ValueError(f"{name}: got {len(given)} arrays for {len(events)} events, needs one for each event")
     if not grid and not hasattr(readout, "tuning_grid"):
         raise ValueError(f"grid: {type(readout).__name__} has none of its own, needs {{parameter: values}}")
     values: dict[str, Sequence[Any]] = {
         name: [x.item() if isinstance(x, np.generic) else x for x in v]
         for name, v in (grid or readout.tuning_grid()).items()
     }
-    given = [e.energy for e in events] if weights is None else weights
-    table = _scores(readout, points, given, events, settings_of(values), preset)
+    weight = [e.energy for e in events] if weights is None else weights
+    table = _scores(readout, points, weight, events, settings_of(values), preset)
     distances = np.array([row["distance"] for row in table])
     if np.isinf(distances).all():
-        raise ValueError(f"events: no setting could be scored on these {len(events)} events; is there truth in them?")
+        raise ValueError(why_unscored(events, f"every one of the {len(table)} settings calls all hits noise"))
     shape = [len(v) for v in values.values()]
     best = table[int(plateau(distances.reshape(shape)).argmin())]
     return Tuning({name: best[name] for name in values}, best["distance"], table)
@@ -132,6 +137,32 @@ def best_distance(
     given = [e.energy for e in events] if weights is None else weights
     coarse = settings_of({name: list(values)[1::3] or list(values) for name, values in grid.items()})
     return float(min(row["distance"] for row in _scores(readout, points, given, events, coarse, "paper")))
+
+
+def why_unscored(events: Sequence[Event], otherwise: str) -> str:
+    """Why clusters of these events can't be scored, in words.
+
+    Parameters
+    ----------
+    events : sequence of Event
+    otherwise : str
+        The cause where the events have hits, truth and energies.
+    """
+    n = len(events)
+    if not any(e.n_hits for e in events):
+        return f"events: none of the {n} events has a hit"
+    labelled = [e for e in events if (e.particle_id >= 0).any()]
+    if not labelled:
+        return (
+            f"events: none of the {n} events holds a hit of a known particle (particle_id is -1 everywhere): "
+            "simulated events with their truth are needed"
+        )
+    if not any((e.energy[e.particle_id >= 0] > 0).any() for e in labelled):
+        return (
+            f"events: all labelled hits of the {n} events have an energy of 0, and particles count by their energy: "
+            "give every hit an energy above 0, 1 where the detector measures none"
+        )
+    return f"events: no setting could be scored on the {n} events: {otherwise}"
 
 
 def plateau(distances: np.ndarray) -> np.ndarray:

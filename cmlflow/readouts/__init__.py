@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmlflow.readouts.agglomerative import Ward, ward, ward_linkage
-from cmlflow.readouts.base import EventReadout, sweep
+from cmlflow.readouts.base import EventReadout, cluster, sweep
 from cmlflow.readouts.clue import Clue, clue, clue_links
 from cmlflow.readouts.condensation import Condensation, condensation
 from cmlflow.readouts.density import Density, density, density_scores
@@ -31,6 +31,7 @@ __all__ = [
     "build_readout",
     "clue",
     "clue_links",
+    "cluster",
     "condensation",
     "density",
     "density_scores",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.readouts.base import EventReadout, Grid, Setting, grouped
-from cmlflow.readouts.points import AnyArray, Array, Labels, at_least, points, same_kind
+from cmlflow.readouts.points import AnyArray, Array, Labels, at_least, canonical_order, points, same_kind
 
 
 def ward_linkage(z: AnyArray, normalize: bool = True) -> NDArray[np.float64]:
@@ -27,7 +27,8 @@ def ward_linkage(z: AnyArray, normalize: bool = True) -> NDArray[np.float64]:
 
     Notes
     -----
-    O(N^2 D) time at most, O(N D) memory.
+    O(N^2 D) time at most, O(N D) memory. Equal heights, as cells on a lattice have them, are resolved by coordinates,
+    so the merges do not depend on the order of hits.
 
     References
     ----------
@@ -38,7 +39,13 @@ def ward_linkage(z: AnyArray, normalize: bool = True) -> NDArray[np.float64]:
         return np.zeros((0, 4))
     from cmlflow.readouts.linkage import ward_tree
 
-    return ward_tree(np.ascontiguousarray(x))
+    order = canonical_order(x)
+    tree = ward_tree(np.ascontiguousarray(x[order]))
+    merged = tree[:, :2].astype(np.int64)
+    hits = merged < len(x)
+    merged[hits] = order[merged[hits]]
+    tree[:, :2] = np.sort(merged, axis=1)
+    return tree
 
 
 def cut(tree: NDArray[np.float64], n_hits: int, height: float) -> Labels:

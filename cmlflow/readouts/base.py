@@ -95,13 +95,55 @@ def sweep(
 ) -> list[Labels]:
     """Labels of one event at many settings of any scikit-learn clusterer.
 
-    Uses the readout's own `sweep` if it has one; otherwise fits a clone per setting.
+    Uses the readout's own `sweep` if it has one; otherwise fits a clone per setting; see `cluster` for small events.
     """
     if hasattr(readout, "sweep"):
         own: list[Labels] = readout.sweep(X, settings, sample_weight=sample_weight)
         return own
+    return [cluster(clone(readout).set_params(**setting), X, sample_weight) for setting in settings]
+
+
+AT_MOST_HITS = ("min_samples", "min_cluster_size", "n_neighbors", "n_clusters", "n_components")
+"""Parameters of scikit-learn clusterers that can't exceed the number of points."""
+
+FEWEST = 2
+"""Points that any clusterer may ask for."""
+
+
+def cluster(readout: Any, X: AnyArray, sample_weight: AnyArray | None = None) -> Labels:
+    """Labels of one event by any scikit-learn clusterer, whatever the number of its hits.
+
+    Parameters
+    ----------
+    readout : clusterer
+    X : array_like of shape (n_hits, D), float
+    sample_weight : array_like of shape (n_hits,), float, optional
+        Hit energies; given to readouts with `uses_energy` alone.
+
+    Returns
+    -------
+    ndarray of shape (n_hits,), int64
+        Nothing for no hits. Where the clusterer refuses events of so few hits, because it wants two, or as many as one
+        of its parameters says (``min_samples``, ``n_clusters`` ...), they are noise, -1; a single hit that can't be
+        noise is a cluster.
+
+    Raises
+    ------
+    ValueError
+        That of the clusterer, where the number of hits is not at fault.
+    """
+    if not len(X):
+        return np.zeros(0, np.int64)
     weight = {"sample_weight": sample_weight} if getattr(readout, "uses_energy", False) else {}
-    return [np.asarray(clone(readout).set_params(**setting).fit_predict(X, **weight), np.int64) for setting in settings]
+    try:
+        return np.asarray(readout.fit_predict(X, **weight), np.int64)
+    except ValueError:
+        parameters = readout.get_params(deep=False) if hasattr(readout, "get_params") else {}
+        wanted = [int(v) for n, v in parameters.items() if n in AT_MOST_HITS and isinstance(v, int | np.integer)]
+        noisy = any(name in parameters for name in AT_MOST_HITS[:2])
+        if isinstance(readout, EventReadout) or len(X) >= max([FEWEST, *wanted]):
+            raise
+        return np.full(len(X), -1 if noisy or len(X) > 1 else 0, np.int64)
 
 
 def grouped(settings: Sequence[Setting], *names: str) -> Iterator[tuple[Setting, list[int]]]:

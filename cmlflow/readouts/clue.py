@@ -72,6 +72,8 @@ def clue_links(
     place = x.cpu().numpy()
     if not len(place):
         return Links(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0))
+    by_place = np.lexsort((-weight, *place.T[::-1]))
+    weight, place = weight[by_place], place[by_place]
     cloud = leaves(place)
     flat = kernel == "flat"
     density = weight + (0.5 if flat else 1.0) * local_sum(cloud, weight, density_radius, falling=not flat)
@@ -80,7 +82,7 @@ def clue_links(
     density = np.ldexp(np.round(mantissa * 2.0**40), exponent - 40)
     order = rank(density, np.column_stack([-weight, place])).astype(np.int64)
     higher, distance = nearest_higher(cloud, order)
-    return Links(order, density[order], higher, distance)
+    return Links(by_place[order], density[order], higher, distance)
 
 
 def follow(

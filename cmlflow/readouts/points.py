@@ -84,6 +84,14 @@ def same_kind(labels: Labels, x: Array) -> Array:
     return labels
 
 
+def canonical_order(x: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Positions of the rows of `x`, shape (N, D), by rising coordinates, first axis first: one order for all hit orders."""
+    if x.shape[1] == 0:
+        return np.arange(len(x))
+    order: NDArray[np.intp] = np.lexsort(x.T[::-1])
+    return order
+
+
 def at_least(name: str, value: float, low: float, strict: bool = False) -> None:
     """Refuse a setting below `low` (or at it, where `strict`)."""
     if not (value > low if strict else value >= low):

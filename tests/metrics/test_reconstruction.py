@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmlflow.event import Event, EventStore
-from cmlflow.metrics import Preset, association_scores, reconstruction_metrics
+from cmlflow.metrics import PRESETS, Preset, association_scores, reconstruction_metrics
 from cmlflow.metrics.matching import match
 from cmlflow.metrics.reconstruction import judge
 
@@ -28,10 +28,26 @@ def random_labels(event, seed, wrong=0.3):
     return np.where(rng.random(event.n_hits) < wrong, rng.integers(-1, 6, event.n_hits), event.particle_id)
 
 
+def slow_missed(event, y):
+    """What each cluster lacks of each particle, of labels, by the formula."""
+    out = np.ones((int(y.max()) + 1, event.n_particles))
+    for r in range(len(out)):
+        for p in range(event.n_particles):
+            above = below = 0.0
+            for k in range(len(event.deposits)):
+                if event.deposits.particle[k] == p:
+                    hit, f = event.deposits.hit[k], float(event.fractions[k])
+                    above += max(0.0, f - (y[hit] == r)) ** 2 * float(event.energy[hit]) ** 2
+                    below += (f * float(event.energy[hit])) ** 2
+            out[r, p] = above / below if below else 1.0
+    return out
+
+
 def slow_metrics(events, labels, cut):
     n = dict.fromkeys(["sim", "reco", "eff", "pure", "merged", "dup", "fake", "split", "complete"], 0)
     for event, y in zip(events, labels, strict=True):
         s = association_scores(y, event)
+        s2r = slow_missed(event, y) if cut.s2r == "missed" else s["s2r"]
         visible = [0.0] * event.n_particles
         for k in range(len(event.deposits)):
             p, h = event.deposits.particle[k], event.deposits.hit[k]
@@ -43,7 +59,7 @@ def slow_metrics(events, labels, cut):
         n["reco"] += len(clusters)
         for p in particles:
             n["eff"] += any(s["shared"][r, p] / visible[p] > cut.efficiency for r in clusters)
-            close = sum(s["s2r"][r, p] < cut.duplicate for r in clusters)
+            close = sum(s2r[r, p] < cut.duplicate for r in clusters)
             n["dup"] += close >= 2
             n["complete"] += close >= 1
         for r in clusters:
@@ -66,12 +82,12 @@ def slow_metrics(events, labels, cut):
     }
 
 
-@pytest.mark.parametrize("preset", ["paper", "ticl", Preset(0.3, 0.5, 0.9, 0.8)])
+@pytest.mark.parametrize("preset", ["paper", "ticl", "ticl-2024", Preset(0.3, 0.5, 0.9, 0.8), Preset(s2r="missed")])
 @pytest.mark.parametrize("wrong", [0.05, 0.3, 0.9])
 def test_agrees_with_loops(preset, wrong):
     events = [random_event(seed) for seed in range(6)]
     labels = [random_labels(e, seed, wrong) for seed, e in enumerate(events)]
-    cut = {"paper": Preset(0.7), "ticl": Preset(0.5)}.get(preset, preset)
+    cut = PRESETS.get(preset, preset) if isinstance(preset, str) else preset
     fast, slow = reconstruction_metrics(events, labels, preset), slow_metrics(events, labels, cut)
     assert list(fast) == list(slow)
     for name, value in slow.items():
@@ -103,6 +119,19 @@ def test_one_particle_split_in_two():
     paper, ticl = reconstruction_metrics(event, labels), reconstruction_metrics(event, labels, "ticl")
     assert (paper["efficiency"], ticl["efficiency"]) == (0.0, 1.0)
     assert (paper["purity"], paper["ratio"], paper["split_rate"]) == (1.0, 2.0, 0.5)
+
+
+@pytest.mark.parametrize(("preset", "wanted"), [("ticl", 1.0), ("ticl-2024", 0.0), ("paper", 0.0)])
+def test_particles_that_share_all_their_hits_are_complete_in_one_cluster_since_2025(preset, wanted):
+    shares = (np.repeat(np.arange(12), 2), np.tile([0, 1], 12), np.full(24, 0.5))
+    event = Event(np.random.default_rng(3).normal(size=(12, 3)), np.ones(12), deposits=shares)
+    assert reconstruction_metrics(event, np.zeros(12, int), preset)["completeness"] == wanted
+
+
+def test_presets():
+    assert (PRESETS["paper"].efficiency, PRESETS["ticl"].efficiency, PRESETS["ticl-2024"].efficiency) == (0.7, 0.5, 0.5)
+    with pytest.raises(ValueError, match="s2r is 'all', expected 'missed' or 'difference'"):
+        Preset(s2r="all")
 
 
 def test_cut_of_efficiency_is_strict():

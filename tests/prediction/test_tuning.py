@@ -72,3 +72,40 @@ def test_points_beyond_the_hits_are_clustered_but_not_scored():
         m = reconstruction_metrics(events, labels)
         for name in ("efficiency", "purity", "ratio"):
             assert row[name] == pytest.approx(m[name], nan_ok=True)
+
+
+def test_takes_the_name_of_a_readout():
+    points, events = events_of_pairs(3, seed=5)
+    assert tune_readout("density", points, events).table == tune_readout(Density(), points, events).table
+    with pytest.raises(ValueError, match="readout: got 'dense', needs one of ward, condensation"):
+        tune_readout("dense", points, events)
+
+
+def test_says_which_lists_do_not_fit():
+    points, events = events_of_pairs(3, seed=5)
+    with pytest.raises(ValueError, match="points: got 3 arrays for 2 events, needs one for each event"):
+        tune_readout("density", points, events[:2])
+    with pytest.raises(ValueError, match="weights: got 1 arrays for 3 events"):
+        tune_readout("clue", points, events, weights=[events[0].energy])
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda e: Event(e.position, e.energy), "particle_id is -1 everywhere"),
+        (lambda e: Event(e.position, 0 * e.energy, particle_id=e.particle_id), "have an energy of 0"),
+        (lambda e: Event(np.empty((0, 3)), []), "none of the 3 events has a hit"),
+    ],
+)
+def test_says_why_nothing_can_be_scored(change, cause):
+    points, events = events_of_pairs(3, seed=6)
+    events = [change(e) for e in events]
+    points = [x[: e.n_hits] for x, e in zip(points, events, strict=True)]
+    with pytest.raises(ValueError, match=cause):
+        tune_readout("density", points, events)
+
+
+def test_says_that_the_grid_is_at_fault_where_there_is_truth():
+    points, events = events_of_pairs(3, seed=6)
+    with pytest.raises(ValueError, match="every one of the 1 settings calls all hits noise"):
+        tune_readout("hdbscan", points, events, grid={"min_cluster_size": [1000]})

@@ -19,10 +19,25 @@ def test_finds_separate_groups(blobs, same_partition):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_passes_every_setting_on(blobs):
+def test_passes_every_setting_on(blobs, same_partition):
     z = blobs(300, spread=0.1).astype(float)
     given = {"min_cluster_size": 6, "min_samples": 3, "cluster_selection_epsilon": 0.3, "allow_single_cluster": True}
-    np.testing.assert_array_equal(hdbscan(z, normalize=False, **given), package.HDBSCAN(**given).fit_predict(z))
+    assert same_partition(hdbscan(z, normalize=False, **given), package.HDBSCAN(**given).fit_predict(z))
+
+
+@pytest.mark.parametrize("n", [20, 60, 200])
+@pytest.mark.parametrize("dim", [2, 3, 16])
+def test_one_particle_is_one_cluster_and_two_are_two(n, dim):
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=(n, dim))
+        assert not hdbscan(x, normalize=False).any()
+        both = hdbscan(np.concatenate([x, x + 20]), normalize=False)
+        assert len(set(both[both >= 0])) == 2
+
+
+def test_refuses_another_word_for_a_single_cluster():
+    with pytest.raises(ValueError, match="allow_single_cluster: got 'yes', needs True, False or 'auto'"):
+        hdbscan(np.ones((9, 2)), allow_single_cluster="yes")
 
 
 def test_noise_can_join_the_nearest_cluster(blobs):
