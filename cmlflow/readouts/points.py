@@ -85,7 +85,7 @@ def same_kind(labels: Labels, x: Array) -> Array:
 
 
 def canonical_order(x: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Positions of the rows of `x`, shape (N, D), by rising coordinates, first axis first: one order for all hit orders."""
+    """Rows of `x`, shape (N, D), by rising coordinates, first axis first: the same for all orders of hits."""
     if x.shape[1] == 0:
         return np.arange(len(x))
     order: NDArray[np.intp] = np.lexsort(x.T[::-1])

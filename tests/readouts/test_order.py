@@ -1,4 +1,4 @@
-"""No readout depends on the order of hits, also where cells on a lattice have equal distances; few hits are no error."""
+"""Results do not depend on the order of hits, also on a lattice with its equal distances; few hits are no error."""
 
 import numpy as np
 import pytest
