@@ -13,6 +13,7 @@ from typing import Any
 from cmlflow.multiplicity import markdown as all_scores
 from cmlflow.recipes import recipe
 from cmlflow_benchmarks.flow.summary import goals_markdown as flow_goals
+from cmlflow_benchmarks.flow.summary import markdown as flow_tables
 from cmlflow_benchmarks.physics.summary import markdown as physics_tables
 from cmlflow_benchmarks.tables import markdown as speed_table
 
@@ -57,13 +58,20 @@ BLOCKS = {
 }
 
 
+TABLES: dict[str, Callable[[Any], str]] = {"flow": flow_tables, "physics": physics_tables}
+"""What ``results.md`` holds, by the folder of the results."""
+
+
 def pattern(name: str) -> re.Pattern[str]:
     """Matches what stands between the marks of a block."""
     return re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the pages."""
+    """Rewrite the pages, and the tables beside the results."""
+    for folder, make in TABLES.items():
+        found = json.loads((RESULTS / folder / "results.json").read_text())
+        (RESULTS / folder / "results.md").write_text(make(found))
     for name, block in BLOCKS.items():
         wanted = block.wanted()
         block.page.write_text(pattern(name).sub(lambda _, text=wanted: text, block.page.read_text(), count=1))
