@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cmlflow import __version__
-from cmlflow.cli import benchmark, clusters, events, export, models
+from cmlflow.cli import benchmark, clusters, events, export, info, models
 from cmlflow.cli.arguments import Command
 
-GROUPS = (clusters, events, models, export, benchmark)
+GROUPS = (clusters, events, models, export, benchmark, info)
 """Modules that add commands, in the order of ``cmlflow --help``."""
 
 
