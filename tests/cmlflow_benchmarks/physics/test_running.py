@@ -143,7 +143,7 @@ def test_wrong_names_fail_in_one_line(tmp_path, capsys):
     assert main(["benchmark", "physics", "-o", str(tmp_path / "x"), "--systems", "kmeans"]) == 1
     assert (
         capsys.readouterr().err == "cmlflow: system 'kmeans' is not known; there are "
-        "supcon, oc, best, slopes, raw, projective, oclong, oc-tuned\n"
+        "supcon, oc, best, slopes, raw, projective, oclong\n"
     )
     with pytest.raises(ValueError, match="size: unknown name 'huge', expected one of compact, paper, quick"):
         physics_benchmark(tmp_path, "huge")
