@@ -87,7 +87,7 @@ def evaluate(
     tally = Tally()
     given = None if energies is None else iter([energies] if isinstance(events, Event) else energies)
     labelled = False
-    for where, event, y in clustered(events, labels):
+    for where, event, y in clustered(events, labels, compact=given is None):
         labelled = labelled or bool((event.particle_id >= 0).any())
         own = None if given is None else _checked_energies(next(given, None), y, where)
         tally.add(event, y, cut, layer_weights, floor, own)

@@ -280,3 +280,11 @@ def test_says_that_energies_are_zero_and_not_that_truth_is_missing():
     with pytest.raises(ValueError, match="have an energy of 0") as error:
         evaluate([event], [event.particle_id])
     assert "-1" not in str(error.value)
+
+
+def test_labels_most_of_which_are_unused_cost_no_more():
+    ids = np.arange(40) // 4
+    event = Event(np.random.default_rng(0).normal(size=(40, 3)), np.ones(40), particle_id=ids)
+    labels = np.where(ids == 3, -1, ids)
+    wanted = str(evaluate([event], [labels]))
+    assert str(evaluate([event], [np.where(labels < 0, -1, labels * 10**15 + 7)])) == wanted

@@ -18,6 +18,7 @@ from cmlflow.io.podio_hits import Source, Steps, hits_of
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 
 TREE = "events"
+SCANNED_EVENTS = 10
 _HEADER = ("EventHeader", "eventNumber")
 _PARTICLE = ("PDG", "generatorStatus", "mass", "momentum.x", "momentum.y", "momentum.z", "parents_begin", "parents_end")
 
@@ -94,7 +95,7 @@ class Edm4hepEvents(BlockEvents):
         self._sources = [Source.of(tree, name, steps) for name in self.collections]
         self._steps = [Steps.of(tree, name) for name in steps]
         particles = collections_of(tree, "MCParticle", types)
-        self._truth = next((n for n in ("MCParticles", "MCParticle", *particles) if n in particles), None)
+        self._truth = self._named(particles) if len(particles) > 1 else next(iter(particles), None)
         branches = [b for source in self._sources for b in source.branches()]
         branches += [b for one in self._steps for b in one.branches()]
         self._groups = [list(source.leaves.values()) for source in self._sources]
@@ -110,6 +111,18 @@ class Edm4hepEvents(BlockEvents):
             raise FormatError(f"{self.path}: tree {TREE} lacks the branches {', '.join(missing)}")
         self._told = False
         self._edges = entry_edges(tree, self._branches, step_size)
+
+    def _named(self, particles: Sequence[str]) -> str:
+        """The collection of particles that the contributions of the first events name most, or the usual one."""
+        usual = next(n for n in ("MCParticles", "MCParticle", *particles) if n in particles)
+        branches = [one.particle[1] for one in self._steps if one.particle is not None]
+        if not branches or not any(name in self._ids for name in particles):
+            return usual
+        some = read_jagged(self.path, self._handle, branches, 0, min(SCANNED_EVENTS, int(self._handle.num_entries)))
+        numbers = np.concatenate([column.values for column in some.values()])
+        counts = {name: int((numbers == self._ids[name]).sum()) for name in particles if name in self._ids}
+        best = max(counts, key=lambda name: (counts[name], name == usual))
+        return best if counts[best] else usual
 
     def _open(self) -> Any:
         return open_tree(self.path, TREE, ())

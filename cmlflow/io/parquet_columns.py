@@ -150,8 +150,10 @@ def numbers(path: Any, values: Any, name: str, kind: str, unknown: float | None)
     """
     expected = np.dtype(kind).name
     floating, whole = pa.types.is_floating(values.type), pa.types.is_integer(values.type)
-    if kind[0] == "f" and pa.types.is_boolean(values.type):
+    if pa.types.is_boolean(values.type):
         values, whole = values.cast(pa.int8()), True
+    if pa.types.is_decimal(values.type):
+        values, floating = values.cast(pa.float64()), True
     if (values.null_count and unknown is None) or not (floating or whole):
         raise FormatError(f"{path}: column {name} holds {values.type} or missing values, expected {expected}")
     if values.null_count:

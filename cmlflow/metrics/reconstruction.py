@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.event import Event, as_events
+from cmlflow.event.numbering import compacted, is_sparse, numbers_of
 from cmlflow.metrics.matching import Matching, checked_assignment, match
 
 Bools = NDArray[np.bool_]
@@ -241,10 +242,20 @@ def paired(events: Event | Sequence[Event], arrays: Any, name: str) -> Iterator[
         raise ValueError(f"there are {n_events} events, but {name} for more than that")
 
 
-def clustered(events: Event | Sequence[Event], labels: Any) -> Iterator[tuple[str, Event, NDArray[Any]]]:
-    """`paired` with labels or shares that are checked: ndarrays (n_hits,), int64, or (C, n_hits), float64."""
+def clustered(
+    events: Event | Sequence[Event], labels: Any, compact: bool = True
+) -> Iterator[tuple[str, Event, NDArray[Any]]]:
+    """`paired` with labels or shares that are checked: ndarrays (n_hits,), int64, or (C, n_hits), float64.
+
+    Labels most of which are unused are replaced by 0..C-1, unless `compact` is False: they cost by the clusters there
+    are, not by the largest number.
+    """
     for where, event, y in paired(events, labels, "labels"):
-        yield where, event, checked_assignment(y, event, where)
+        given = checked_assignment(y, event, where)
+        if compact and given.ndim == 1:
+            numbers = numbers_of(given)
+            given = compacted(given, numbers) if is_sparse(numbers) else given
+        yield where, event, given
 
 
 def _argmax(shared: NDArray[np.float64], axis: int) -> Ints:

@@ -140,6 +140,19 @@ def test_links_into_another_collection_are_unknown(opened):
     assert first.n_particles == 2
 
 
+def test_of_several_collections_of_particles_the_one_that_is_named(opened):
+    hits, types = columns()
+    hits |= {
+        n.replace("MCParticles", "Skimmed"): [v[0][:1], []] for n, v in hits.items() if n.startswith("MCParticles/")
+    }
+    types["Skimmed"] = types["MCParticles"].replace("MCParticles", "Skimmed")
+    renamed = {n.replace("MCParticles", "Made").replace("Skimmed", "MCParticles"): v for n, v in hits.items()}
+    kinds = {n.replace("MCParticles", "Made").replace("Skimmed", "MCParticles"): k for n, k in types.items()}
+    first, _ = opened(renamed, kinds, ids={"MCParticles": 12, "Made": 1})
+    assert first.particle_id.tolist() == [0, 1, -1, 0]
+    assert first.particles.pdg_id.tolist() == [211, 22]
+
+
 def test_collections_and_encoding_of_the_caller(opened):
     events = opened(*columns(), collections=["HCal"], encoding="system:4,layer:6", detector="clic")
     assert [e.layer.tolist() for e in events] == [[1], [2]]

@@ -198,6 +198,8 @@ XYZ = {f"hit_{a}_cm": [1.0, 2.0, 3.0, 4.0] for a in "xyz"} | {"hit_energy": [1.0
         (pa.array([[0, 1], [1, 0]], pa.large_list(pa.int8())), [[0, 1], [1, 0]]),
         (pa.array([[0, 1], [1, 0]], pa.list_view(pa.uint64())), [[0, 1], [1, 0]]),
         (pa.array([[0.0, 1.0], [1.0, 0.0]]), [[0, 1], [1, 0]]),
+        (pa.array([[False, True], [True, False]]), [[0, 1], [1, 0]]),
+        (pa.array([[0, 1], [1, None]], pa.list_(pa.decimal128(5, 2))), [[0, 1], [1, -1]]),
         (pa.array([[0, None], [None, 1]]), [[0, -1], [-1, 1]]),
         (pa.array([[0.0, None], [float("nan"), 1.0]]), [[0, -1], [-1, 1]]),
         (pa.array([None, [1, 0]], pa.list_(pa.int32())), [[-1, -1], [1, 0]]),
