@@ -20,6 +20,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("-s", "--seed", type=int, default=1, help="%(default)s")
     p.add_argument("-p", "--particles", type=count, help="particles in every event, in place of the sample's range")
     p.add_argument("--library", type=Path, help="showers to lay over each other, in place of the packaged ones")
+    p.add_argument("--workers", type=count, default=1, help="processes that make the events (%(default)s)")
     p.add_argument("--geant4", action="store_true", help="simulate single showers (extra geant4)")
     p.add_argument("--detector", choices=("hgcal", "slab-base"), help="what --geant4 simulates (hgcal)")
     p.add_argument(
@@ -60,9 +61,11 @@ def _simulate(options: argparse.Namespace) -> None:
         return
     from cmlflow.io import write
     from cmlflow.simulation import SimulatedEvents
+    from cmlflow.simulation.parallel import simulated_by
 
     events = SimulatedEvents(options.sample, options.events, options.seed, options.particles, options.library)
-    write(progress(events), options.output)
+    made = progress(simulated_by(events, options.workers), total=len(events))
+    write(made, options.output)
     print(f"{options.events} events of {options.sample} written to {options.output}")
 
 
