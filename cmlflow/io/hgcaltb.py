@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from numpy.typing import NDArray
 from cmlflow.event import Deposits, Event, IntArray, Particles
 from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
+from cmlflow.io.checksums import event_checksum
 from cmlflow.io.features import feature_branches, stacked
-from cmlflow.io.files import PathLike, existing, stored_labels
-from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
+from cmlflow.io.files import FormatError, PathLike, existing, stored_labels
+from cmlflow.io.root import Jagged, check_counts, entry_edges, guarded, open_root, open_tree, read_jagged, read_note
 from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
 from cmlflow.io.units import MIP_MEV, mev_per_unit
 
 TREE = "HGCALTBout"
 DETECTOR = "cmlflow_detector"
+CHECKED, CHECKSUM = "cmlflow_checked", "cmlflow_crc32"
+"""Names of the string that lists the branches under a checksum, and of the branch with the checksum of each event."""
 REQUIRED = ("hit_x", "hit_y", "hit_z", "hit_Edep", "hit_layer", "hit_showerid")
 OPTIONAL = ("hit_purity", "hit_detector", "hit_trackid")
 PRIMARIES = ("PrimaryEnergies", "PrimaryPDGIDs")
@@ -93,17 +97,35 @@ class HgcaltbEvents(BlockEvents):
         self._asked: tuple[Variant | None, Order] = (variant, primary_order)
         self._threshold = threshold
         with open_root(self.path) as file:
-            own = str(file[DETECTOR]) if DETECTOR in file else None  # only in files of our own
+            own = read_note(self.path, file, DETECTOR)  # only in files of our own
+            checked = read_note(self.path, file, CHECKED)
         self._named = own if detector is None else detector
         self._mev = mev_per_unit(own, unnamed=MIP_MEV)
         tree = self._handle
         self._features = feature_branches(tree, known=(*REQUIRED, *OPTIONAL, "hit_cluster"))
         self._branches = [b for b in (*REQUIRED, *OPTIONAL[:2], *PRIMARIES, *self._features) if b in tree]
+        self._checked = self._covered(checked, own)
         self._edges = entry_edges(tree, self._branches, step_size)
         self._plan: Plan | None = None
 
     def _open(self) -> Any:
         return open_tree(self.path, TREE, REQUIRED)
+
+    def _covered(self, checked: str | None, own: str | None) -> list[str] | None:
+        """Branches under the checksum of each event, in files of `write_hgcaltb`."""
+        if checked is None and CHECKSUM not in self._handle:
+            return None
+        names = (checked or "").split(",")
+        if checked is None or CHECKSUM not in self._handle or not all(name in self._handle for name in names):
+            raise FormatError(f"{self.path}: names of branches are damaged, {CHECKED} lists {checked!r}")
+        self._seed = own or ""
+        return names
+
+    def _check(self, arrays: dict[str, Any], i: int) -> None:
+        assert self._checked is not None
+        columns = {name: arrays[name][i] for name in self._checked}
+        if event_checksum(self._seed, columns) != int(arrays[CHECKSUM][i]):
+            raise ValueError("its values do not have the checksum that they were written with: the file is damaged")
 
     @property
     def plan(self) -> Plan:
@@ -129,11 +151,19 @@ class HgcaltbEvents(BlockEvents):
     def _load(self, block: int) -> dict[str, Any]:
         start, stop = int(self._edges[block]), int(self._edges[block + 1])
         arrays: dict[str, Any] = self._read(self._branches, start, stop)
-        if "eventNumber" in self._handle:
-            arrays["eventNumber"] = self._handle["eventNumber"].array(entry_start=start, entry_stop=stop, library="np")
+        for name in ("eventNumber", CHECKSUM):
+            if name in self._handle:
+                what = f"branch {name}, entries {start}..{stop - 1}"
+                arrays[name] = guarded(self.path, what, partial(self._flat, name, start, stop))
         return arrays
 
+    def _flat(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        found: NDArray[Any] = self._handle[name].array(entry_start=start, entry_stop=stop, library="np")
+        return found
+
     def _event(self, arrays: dict[str, Any], i: int, entry: int) -> Event:
+        if self._checked is not None:
+            self._check(arrays, i)
         plan = self.plan
         hits = {name: arrays[name][i] for name in self._branches if name.startswith("hit_")}
         number = entry

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from cmlflow.event import Event, IntArray
 from cmlflow.event.arrays import INT32, whole
 from cmlflow.io.branches import CANDIDATE_COLUMNS, CLUSTER_COLUMNS, KeptBranches, candidate_columns, cluster_columns
+from cmlflow.io.checksums import event_checksum
 from cmlflow.io.files import PathLike, atomically, paired
-from cmlflow.io.hgcaltb import DETECTOR, TREE
+from cmlflow.io.hgcaltb import CHECKED, CHECKSUM, DETECTOR, PRIMARIES, TREE
 from cmlflow.io.provenance import PROVENANCE
 from cmlflow.io.units import MIP_MEV, mev_per_unit
 
@@ -78,6 +79,7 @@ def write_hgcaltb(
         kinds["cluster"] = "i4"
     with atomically(path) as temporary, open(temporary, "wb+") as sink, uproot.recreate(sink) as file:
         rows: list[dict[str, NDArray[Any]]] = []
+        checked: dict[str, NDArray[Any]] = {}
         tree: Any = None
         features: dict[str, str] = {}
         detectors: dict[str, float] = {}
@@ -107,6 +109,8 @@ def write_hgcaltb(
                     f"{', '.join(features) or '(none)'}: events of one file have the same"
                 )
             merged = _merged_row(event, row, unit) | own
+            checked = _stored(merged, kinds | features)
+            merged[CHECKSUM] = np.array(event_checksum(event.detector or "", checked))
             if row is not None:
                 merged |= cluster_columns(event, row, None if sums is None else next(sums))
             if momenta is not None:
@@ -123,6 +127,7 @@ def write_hgcaltb(
             file[PROVENANCE] = json.dumps(dict(provenance))
         if len(detectors) == 1:
             file[DETECTOR] = next(iter(detectors))
+        file[CHECKED] = ",".join(checked or _stored({}, kinds | features))
 
 
 def _zipped(rows: list[dict[str, NDArray[Any]]], columns: Mapping[str, str]) -> Any:
@@ -137,6 +142,14 @@ def _jagged(rows: list[dict[str, NDArray[Any]]], name: str, kind: str) -> Any:
     if kind == "i4":
         flat = whole(flat, name, "entry", low=INT32[0], high=INT32[1])
     return ak.unflatten(flat.astype(kind), np.array([len(row[name]) for row in rows], np.int64))
+
+
+def _stored(row: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Branches of an event as they are stored, but for its labels, by their names in the file."""
+    names = {name: f"hit_{name}" for name in kinds if name != "cluster"}
+    names |= {name: name for name in PRIMARIES} | {"eventNumber": "eventNumber"}
+    kinds = {**kinds, "PrimaryEnergies": "f8", "PrimaryPDGIDs": "i4", "eventNumber": "i8"}
+    return {own: np.asarray(row.get(name, ()), kinds[name]) for name, own in names.items()}
 
 
 def _merged_row(event: Event, labels: IntArray | None, mev: float) -> dict[str, NDArray[Any]]:
@@ -164,4 +177,5 @@ def _basket(rows: list[dict[str, NDArray[Any]]], kinds: dict[str, str]) -> dict[
         "PrimaryEnergies": _jagged(rows, "PrimaryEnergies", "f8"),
         "PrimaryPDGIDs": _jagged(rows, "PrimaryPDGIDs", "i4"),
         "eventNumber": np.array([row["eventNumber"] for row in rows], np.int64),
+        CHECKSUM: np.array([row[CHECKSUM] for row in rows], np.int64),
     }

@@ -19,7 +19,7 @@ from cmlflow.io.files import FormatError, PathLike, existing, stored_labels
 from cmlflow.io.geometry import EVENTS, NOTE, CellGeometry, read_geometry
 from cmlflow.io.mltree_writer import write_mltree
 from cmlflow.io.nested import Nested, read_nested
-from cmlflow.io.root import Jagged, check_counts, entry_edges, guarded, open_root, open_tree, read_jagged
+from cmlflow.io.root import Jagged, check_counts, entry_edges, guarded, open_root, open_tree, read_jagged, read_note
 
 __all__ = ["MltreeEvents", "read_mltree_labels", "write_mltree"]
 
@@ -110,7 +110,10 @@ class MltreeEvents(BlockEvents):
         self._geometry_path = self.path if geometry is None else existing(geometry)
         self._geometry: CellGeometry | None = None
         with open_root(self.path) as file:
-            note = json.loads(str(file[NOTE])) if NOTE in file else {}
+            text = read_note(self.path, file, NOTE)
+        note = {} if text is None else json.loads(text)
+        if not isinstance(note, dict) or not isinstance(note.get("detector"), str | None):
+            raise FormatError(f"{self.path}: {NOTE} is {text!r}, expected an object with a detector")
         self._detector: str | None = note.get("detector") if detector is None and note else detector or "atlas"
         self._unit = float(note.get("gev_per_unit", 1.0))
         order = axes(str(note.get("beam", "z")))

@@ -68,6 +68,20 @@ def open_root(path: Path) -> Any:
     return file_handle
 
 
+def read_note(path: Path, file: Any, name: str) -> str | None:
+    """A string beside the trees; None where there is none.
+
+    Raises
+    ------
+    FormatError
+        Where something else has that name.
+    """
+    note = guarded(path, name, lambda: file.get(name, None))
+    if note is not None and not isinstance(note, str):
+        raise FormatError(f"{path}: {name} is a {type(note).__name__}, expected a string")
+    return note if note is None else guarded(path, name, lambda: str(note))
+
+
 def open_tree(path: Path, name: str, required: Iterable[str]) -> Any:
     """A tree of a ROOT file.
 
@@ -77,10 +91,13 @@ def open_tree(path: Path, name: str, required: Iterable[str]) -> Any:
         The file has no such tree, or the tree lacks a branch; the message names those that are missing.
     """
     file = open_root(path)
-    if name not in file:
-        trees = ", ".join(sorted({key.split(";")[0] for key in file})) or "nothing"
+    if not guarded(path, "its directory", lambda: name in file):
+        trees = guarded(path, "its directory", lambda: ", ".join(sorted({key.split(";")[0] for key in file})))
+        trees = trees or "nothing"
         raise FormatError(f"{path} has no tree {name}; it has {trees}")
     tree = guarded(path, f"tree {name}", lambda: file[name])
+    if not hasattr(tree, "num_entries"):
+        raise FormatError(f"{path}: {name} is a {type(tree).__name__}, expected a tree")
     missing = guarded(path, f"tree {name}", lambda: [branch for branch in required if branch not in tree])
     if missing:
         raise FormatError(f"{path}: tree {name} lacks the branches {', '.join(missing)}")

@@ -1,10 +1,12 @@
 import random
+import struct
 import threading
 import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uproot
 
 import cmlflow
 from cmlflow import Event
@@ -68,10 +70,33 @@ def test_an_empty_file_and_features_of_several_columns(tmp_path):
 
 
 def test_the_checksum_of_an_event_against_its_definition():
-    columns = {"b": np.array([1, 2], ">i4"), "a": np.array([0.5], np.float32)}
-    expected = zlib.crc32(b"note" + b"a:1" + np.array([0.5]).tobytes() + b"b:2" + np.array([1, 2], np.int64).tobytes())
+    columns = {"b": np.array([1, -2], ">i4"), "a": np.array([0.5], np.float64)}
+    bits = int.from_bytes(struct.pack("<d", 0.5), "little")
+    expected = zlib.crc32(f"note|a:f8:1:{bits}|b:i4:2:{1 + 2**32 - 2}".encode())
     assert event_checksum("note", columns) == expected
     assert event_checksum("", columns) != expected
+
+
+def test_other_values_in_a_root_file_are_noticed(tmp_path):
+    path = tmp_path / "a.root"
+    cmlflow.write(events_of(3), path)
+    with uproot.open(path) as file:
+        notes = {name: str(file[name]) for name in ("cmlflow_checked",)}
+        arrays = file["HGCALTBout"].arrays(library="ak")
+    for name, change in (("hit_z", lambda v: v + 1), ("hit_layer", lambda v: v * 2), ("hit_Edep", lambda v: v * 1.01)):
+        columns = {n: arrays[n] for n in arrays.fields if not n.startswith("n")}
+        columns[name] = change(columns[name])
+        with uproot.recreate(path) as file:
+            file.mktree("HGCALTBout", {n: a.type for n, a in columns.items()}).extend(columns)
+            file["cmlflow_checked"] = notes["cmlflow_checked"]
+        with pytest.raises(FormatError, match=r"entry 0: .* checksum"):
+            cmlflow.read(path)[0]
+    columns.pop("hit_purity")
+    with uproot.recreate(path) as file:
+        file.mktree("HGCALTBout", {n: a.type for n, a in columns.items()}).extend(columns)
+        file["cmlflow_checked"] = notes["cmlflow_checked"]
+    with pytest.raises(FormatError, match="names of branches are damaged"):
+        cmlflow.read(path)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.root", "mltree"])
