@@ -127,19 +127,18 @@ def _crc(data: bytes) -> str:
     return f"{zlib.crc32(data):08x}"
 
 
-def event_checksum(note: str, columns: Mapping[str, NDArray[Any]]) -> int:
-    """CRC-32 of the names, sizes and sums of the columns of one event in a ROOT file, and of a note for all of them.
+def event_checksum(columns: Mapping[str, NDArray[Any]]) -> int:
+    """CRC-32 of the names, sizes and sums of the columns of one event in a ROOT file.
 
     The sums are those of the values' bits as whole numbers, modulo 2**64: any one damaged value changes them, and
     they take a tenth of the time of a CRC.
 
     Parameters
     ----------
-    note : str
     columns : dict of str to ndarray
         Numbers of 4 or 8 bytes, of either byte order.
     """
-    parts = [note]
+    parts = []
     for name in sorted(columns):
         values = np.asarray(columns[name])
         native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))

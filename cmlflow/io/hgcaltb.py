@@ -115,16 +115,18 @@ class HgcaltbEvents(BlockEvents):
         """Branches under the checksum of each event, in files of `write_hgcaltb`."""
         if checked is None and CHECKSUM not in self._handle:
             return None
-        names = (checked or "").split(",")
-        if checked is None or CHECKSUM not in self._handle or not all(name in self._handle for name in names):
-            raise FormatError(f"{self.path}: names of branches are damaged, {CHECKED} lists {checked!r}")
-        self._seed = own or ""
+        listed, _, detector = (checked or "").partition(";")
+        names = listed.split(",")
+        if CHECKSUM not in self._handle or not all(name in self._handle for name in names) or detector != (own or ""):
+            raise FormatError(
+                f"{self.path}: names of branches or of the detector are damaged; {CHECKED} is {checked!r}"
+            )
         return names
 
     def _check(self, arrays: dict[str, Any], i: int) -> None:
         assert self._checked is not None
         columns = {name: arrays[name][i] for name in self._checked}
-        if event_checksum(self._seed, columns) != int(arrays[CHECKSUM][i]):
+        if event_checksum(columns) != int(arrays[CHECKSUM][i]):
             raise ValueError("its values do not have the checksum that they were written with: the file is damaged")
 
     @property

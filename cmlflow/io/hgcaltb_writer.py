@@ -110,7 +110,7 @@ def write_hgcaltb(
                 )
             merged = _merged_row(event, row, unit) | own
             checked = _stored(merged, kinds | features)
-            merged[CHECKSUM] = np.array(event_checksum(event.detector or "", checked))
+            merged[CHECKSUM] = np.array(event_checksum(checked))
             if row is not None:
                 merged |= cluster_columns(event, row, None if sums is None else next(sums))
             if momenta is not None:
@@ -127,7 +127,8 @@ def write_hgcaltb(
             file[PROVENANCE] = json.dumps(dict(provenance))
         if len(detectors) == 1:
             file[DETECTOR] = next(iter(detectors))
-        file[CHECKED] = ",".join(checked or _stored({}, kinds | features))
+        own = next(iter(detectors)) if len(detectors) == 1 else ""
+        file[CHECKED] = f"{','.join(checked or _stored({}, kinds | features))};{own}"
 
 
 def _zipped(rows: list[dict[str, NDArray[Any]]], columns: Mapping[str, str]) -> Any:
