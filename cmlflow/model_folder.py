@@ -19,6 +19,7 @@ from torch import Tensor
 from cmlflow import __version__
 from cmlflow.methods import METHODS
 from cmlflow.model_format1 import upgraded
+from cmlflow.model_paths import find_model as find_model  # where it was
 from cmlflow.model_paths import is_cells, replace_files
 from cmlflow.nets.network import NetworkConfig
 from cmlflow.readouts import READOUTS

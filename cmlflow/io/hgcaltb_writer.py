@@ -127,8 +127,8 @@ def write_hgcaltb(
             file[PROVENANCE] = json.dumps(dict(provenance))
         if len(detectors) == 1:
             file[DETECTOR] = next(iter(detectors))
-        own = next(iter(detectors)) if len(detectors) == 1 else ""
-        file[CHECKED] = f"{','.join(checked or _stored({}, kinds | features))};{own}"
+        only = next(iter(detectors)) if len(detectors) == 1 else ""
+        file[CHECKED] = f"{','.join(checked or _stored({}, kinds | features))};{only}"
 
 
 def _zipped(rows: list[dict[str, NDArray[Any]]], columns: Mapping[str, str]) -> Any:
