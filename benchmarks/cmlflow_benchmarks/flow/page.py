@@ -11,6 +11,7 @@ from cmlflow.plots.page import figure_html, table_html
 from cmlflow.plots.report import Section, columns, text, write_report
 from cmlflow_benchmarks.flow import figures
 from cmlflow_benchmarks.flow.plan import GUNS, JETS, RHO, TRANSFER
+from cmlflow_benchmarks.flow.superres import superres_section
 from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, speeds, states, system_rows
 
 Result = Mapping[str, Any]
@@ -41,6 +42,7 @@ def write_flow_report(
     results: Mapping[str, Result],
     goals: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
+    fine: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report.
 
@@ -53,6 +55,8 @@ def write_flow_report(
         From `cmlflow_benchmarks.flow.goals.goals`.
     facts : dict
         ``cmlflow`` (version), ``date``, ``command``.
+    fine : dict, optional
+        From `cmlflow_benchmarks.flow.superres.superres_figures`.
     """
     sections = [
         Section("Goals", [text(NOTES["goals"], "note"), table_html(*goal_rows(goals))]),
@@ -60,6 +64,7 @@ def write_flow_report(
         Section("Charged and neutral pion on top of each other", _guns(results)),
         Section("Jets", _jets(results)),
         Section("Transfer from few tracks to jets", _transfer(results)),
+        Section("Super-resolution: fine cells from coarse ones", superres_section(fine)),
         Section("What was run", _run(results, facts)),
     ]
     absent = [name for name, on in states(results).items() if on == "not run"]

@@ -9,6 +9,8 @@ from cmlflow_benchmarks.sizes import scaled
 
 RHO, JETS = "rho", "jets"
 GUNS = ("pi-gun-2-5", "pi-gun-5-10", "pi-gun-10-15", "pi-gun-15-20")
+SUPERRES = "superres"
+"""Named like a sample: fine cells from coarse ones, see `cmlflow_benchmarks.flow.superres`."""
 SAMPLES = (RHO, *GUNS, JETS)
 """Each has its own variants ``-validation``, ``-tuning`` and ``-test``, of showers that no other variant has."""
 
@@ -140,6 +142,6 @@ def chosen_samples(names: Sequence[str] | None) -> tuple[str, ...]:
     ValueError
         For a name that is none of them; lists those there are.
     """
-    if wrong := [n for n in names or () if n not in SAMPLES]:
-        raise ValueError(f"samples: {wrong[0]!r} is not known; there are {', '.join(SAMPLES)}")
+    if wrong := [n for n in names or () if n not in (*SAMPLES, SUPERRES)]:
+        raise ValueError(f"samples: {wrong[0]!r} is not known; there are {', '.join((*SAMPLES, SUPERRES))}")
     return SAMPLES if not names else tuple(s for s in SAMPLES if s in names)

@@ -9,16 +9,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cmlflow.baselines.learned import SuperResolver
 from cmlflow.loading import load
 from cmlflow.model_paths import find_model
 from cmlflow.particle_flow import ASSOCIATION
 from cmlflow.simulation import simulate
+from cmlflow.simulation.pairs import EventPairs
 from cmlflow_benchmarks.flow.goals import goals
 from cmlflow_benchmarks.flow.page import write_flow_report
-from cmlflow_benchmarks.flow.plan import MODELS, RADII, SAMPLES, SIZES, TEST_SEED, Size, chosen_samples, models_of
+from cmlflow_benchmarks.flow.plan import (
+    MODELS,
+    RADII,
+    SAMPLES,
+    SIZES,
+    SUPERRES,
+    TEST_SEED,
+    Size,
+    chosen_samples,
+    models_of,
+)
 from cmlflow_benchmarks.flow.summary import markdown
+from cmlflow_benchmarks.flow.superres import MODELS as SUPER_MODELS
+from cmlflow_benchmarks.flow.superres import SAMPLE as SUPER_SAMPLE
+from cmlflow_benchmarks.flow.superres import superres_figures
 from cmlflow_benchmarks.flow.systems import run_systems
-from cmlflow_benchmarks.flow.testing import ROWS, measured
+from cmlflow_benchmarks.flow.testing import ROWS, finite, measured
 from cmlflow_benchmarks.keeping import kept, read_kept
 from cmlflow_benchmarks.models import digest, given_models
 from cmlflow_benchmarks.publishing import facts, printer, publish
@@ -74,19 +89,26 @@ def flow_benchmark(
     how, say = find_size(size, SIZES), printer(verbose)
     folder, chosen = Path(folder), chosen_samples(samples)
     if run:
-        there = given_models(["packaged", *models], list(MODELS), {name: name for name in MODELS})
+        names = [*MODELS, *SUPER_MODELS]
+        there = given_models(["packaged", *models], names, {name: name for name in names})
         for sample in chosen:
             start = time.process_time()
             run_sample(sample, folder, how, {n: there[n] for n in models_of(sample) if n in there}, again=again)
             say(f"{sample}: {how.events(sample)} events, {time.process_time() - start:.0f} CPU s")
+        if not samples or SUPERRES in samples:
+            start = time.process_time()
+            run_superres(folder, how, {n: there[n] for n in SUPER_MODELS if n in there}, again=again)
+            say(f"{SUPERRES}: {how.events(SUPERRES)} events, {time.process_time() - start:.0f} CPU s")
     results = collected(folder)
+    path = folder / "samples" / f"{SUPERRES}.json"
+    fine = read_kept(path) if path.exists() else None
     samples_of = {s: {k: v for k, v in found.items() if k not in ROWS} for s, found in results.items()}
     aims, marks = goals(results), facts(command)
 
     def write_page(path: Path) -> None:
-        write_flow_report(path, results, aims, marks)
+        write_flow_report(path, results, aims, marks, fine)
 
-    return publish(folder, marks | {"samples": samples_of, "goals": aims}, markdown, write_page, say)
+    return publish(folder, marks | {"samples": samples_of, "goals": aims} | _figures(fine), markdown, write_page, say)
 
 
 def run_sample(
@@ -116,6 +138,30 @@ def run_sample(
         return found | {"cpu_seconds": round(time.process_time() - start, 1)}
 
     return kept(folder / "samples" / f"{sample}.json", settings, compute, again=again)
+
+
+def run_superres(folder: Path, size: Size, models: Mapping[str, str], *, again: bool = False) -> dict[str, Any]:
+    """The results of super-resolution, as `run_sample`."""
+    settings: dict[str, Any] = {"sample": SUPER_SAMPLE, "n_events": size.events(SUPERRES), "seed": TEST_SEED}
+    settings |= {"bootstrap": size.bootstrap, "models": {name: identity(model) for name, model in models.items()}}
+
+    def compute() -> dict[str, Any]:
+        start = time.process_time()
+        loaded = {name: SuperResolver.load(model) for name, model in models.items()}
+        pairs = list(EventPairs(f"{SUPER_SAMPLE}-test", size.events(SUPERRES), TEST_SEED))
+        found = finite(superres_figures(pairs, loaded, size.bootstrap))
+        return found | {"cpu_seconds": round(time.process_time() - start, 1)}
+
+    return kept(folder / "samples" / f"{SUPERRES}.json", settings, compute, again=again)
+
+
+def _figures(fine: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Super-resolution as ``results.json`` has it: without what only figures need."""
+    if fine is None:
+        return {}
+    drawn = ("masses", "image")
+    systems = {n: {k: v for k, v in own.items() if k not in drawn} for n, own in fine["systems"].items()}
+    return {"superresolution": {**fine, "systems": systems}}
 
 
 def identity(model: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmlflow_benchmarks.flow.plan import SAMPLES, TRANSFER
+from cmlflow_benchmarks.flow.superres import HEAD, superres_rows
 from cmlflow_benchmarks.flow.tables import TABLES, choices, goal_rows, pair_rows, speeds, states, system_rows
 
 
@@ -34,6 +35,8 @@ def markdown(found: Mapping[str, Any]) -> str:
             head, rows = pair_rows(result, TABLES[sample], transfer=transfer)
             if rows:
                 lines += ["", title, "", *_table(head, rows)]
+    if "superresolution" in found:
+        lines += ["", "**Super-resolution**", "", *_table(HEAD, superres_rows(found["superresolution"]))]
     lines += ["", "Models: " + "; ".join(f"{name} ({on})" for name, on in states(samples).items()) + "."]
     return "\n".join(lines) + "\n"
 
