@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cmlflow.nets.dropout import EventDropout
+
 HEADS: dict[str, tuple[int, ...]] = {
     "standard": (512, 256, 128),
     "large": (1024, 512, 256, 128, 128),
@@ -119,7 +121,7 @@ class PointNet(nn.Module):
         self.of_sample = nn.Linear(c, first, bias=False)
         self.norm = Norm(first)
         self.head = dense((first, *others))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = EventDropout(dropout)
         self.out = nn.Linear(others[-1], outputs)
 
     def forward(self, x: Tensor, ptr: Tensor) -> dict[str, Tensor]:

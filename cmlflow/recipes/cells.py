@@ -58,7 +58,7 @@ class CellRecipe:
 
 
 def rho_pointnet() -> CellRecipe:
-    """PointNet on rho decays, parts of every cell: 5,000 events in 10 epochs, three minutes on one core."""
+    """PointNet on rho decays, parts of every cell: 5,000 events in 10 epochs, two minutes on one core."""
     return CellRecipe(
         "rho-pointnet", "rho", 5000, 200, 300, PointNetRegressor, PointNetConfig(), replace(USUAL, max_epochs=10)
     )
