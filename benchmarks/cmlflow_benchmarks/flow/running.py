@@ -149,7 +149,7 @@ def run_superres(folder: Path, size: Size, models: Mapping[str, str], *, again: 
         start = time.process_time()
         loaded = {name: SuperResolver.load(model) for name, model in models.items()}
         pairs = list(EventPairs(f"{SUPER_SAMPLE}-test", size.events(SUPERRES), TEST_SEED))
-        found = finite(superres_figures(pairs, loaded, size.bootstrap))
+        found: dict[str, Any] = finite(superres_figures(pairs, loaded, size.bootstrap))
         return found | {"cpu_seconds": round(time.process_time() - start, 1)}
 
     return kept(folder / "samples" / f"{SUPERRES}.json", settings, compute, again=again)

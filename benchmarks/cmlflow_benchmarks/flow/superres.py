@@ -221,7 +221,7 @@ def _masses(result: Mapping[str, Any]) -> Any:
     axes = figure.add_subplot()
     for name in _shown_systems(result):
         values = [v for v in result["systems"][name]["masses"] if v is not None]
-        axes.hist(np.clip(values, 0, 0.3), np.linspace(0, 0.3, 41), histtype="step", label=name)
+        axes.hist(np.clip(values, 0, 0.3), np.linspace(0, 0.3, 41).tolist(), histtype="step", label=name)
     axes.set(xlabel="mass [GeV]", ylabel="events")
     axes.legend()
     return figure
