@@ -17,7 +17,7 @@ def rhos():
 
 @pytest.fixture(scope="session")
 def pointnet(rhos):
-    model = PointNetRegressor(PointNetConfig(width=0.1), replace(USUAL, max_epochs=2, batch_size=4))
+    model = PointNetRegressor(PointNetConfig(width=0.1), replace(USUAL, max_epochs=5, batch_size=4))
     return model.fit(rhos[:20], rhos[20:]).calibrate(rhos[12:])
 
 
