@@ -71,8 +71,8 @@ def jets_pointnet() -> CellRecipe:
 
 
 def pi_gun_graph() -> CellRecipe:
-    """The joint graph network on pion guns: 5,000 events in 10 epochs, three minutes on one core."""
-    return _pi_gun("graph", 5000, 10, NeutralConfig("graph"))
+    """The joint graph network on pion guns: 2,500 events in 8 epochs, under two minutes on one core."""
+    return _pi_gun("graph", 2500, 8, NeutralConfig("graph"))
 
 
 def pi_gun_deepset() -> CellRecipe:
@@ -92,7 +92,7 @@ def pi_gun_unet() -> CellRecipe:
 
 def _pi_gun(network: str, n_events: int, max_epochs: int, config: NeutralConfig) -> CellRecipe:
     training = replace(NEUTRAL_USUAL, max_epochs=max_epochs)
-    return CellRecipe(f"pi-gun-{network}", "pi-guns", n_events, 200, 500, NeutralRegressor, config, training)
+    return CellRecipe(f"pi-gun-{network}", "pi-guns", n_events, 100, 300, NeutralRegressor, config, training)
 
 
 def superres(network: str) -> CellRecipe:
