@@ -188,7 +188,7 @@ def build_network(
     -----
     Object condensation asks each particle for one hit with beta = 1 among hundreds that are much alike. With dropout
     in training, its noise singles one out, a different one every time; at inference nothing does, and no beta is large.
-    On showers of hundreds of hits this ruins the network for inference within a few epochs, at a dropout of 0.01.
+    On showers of hundreds of hits, a dropout of 0.01 takes the validation loss to several times the training loss.
 
     References
     ----------

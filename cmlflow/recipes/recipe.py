@@ -92,9 +92,9 @@ def compact(kind: str, head: str) -> Recipe:
     """EM, HAD or mixed events of 10-100 GeV, 10,000 of them in 20 epochs: half an hour on one core.
 
     Scaled inputs, Adam at 2e-3 with cosine decay, 4 events per step, gradient clipping at 1. Both heads get the same
-    backbone, initial weights, events and schedule. Object condensation has no dropout, which ruins it, and keeps its
-    last epoch: its loss weighs hits by their own beta, which is no measure of reconstruction. What it reaches stands
-    in the documentation's results page.
+    backbone, initial weights, events and schedule. Object condensation has no dropout, with which its beta is another
+    one at inference than in training, and keeps its last epoch: its loss weighs hits by their own beta, which is no
+    measure of reconstruction. What it reaches stands in the documentation's results page.
     """
     return Recipe(
         name=f"compact-{kind}-{head}",

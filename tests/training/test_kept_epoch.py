@@ -55,7 +55,7 @@ def test_kept_epoch_reconstructs_no_worse_than_the_last(head, tmp_path):
 
 
 @pytest.mark.slow
-def test_dropout_ruins_object_condensation(tmp_path):
+def test_object_condensation_takes_dropout_badly(tmp_path):
     """Why it has none by default; if this fails, the default can be that of the other heads."""
     with pytest.warns(UserWarning, match="epoch 1 of 10 was kept|the validation loss is") as found:
         kept, last = kept_and_last("oc", tmp_path, dropout=0.05)

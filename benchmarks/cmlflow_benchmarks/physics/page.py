@@ -107,7 +107,7 @@ NOTES = {
     "controls": "Models of the first seed. With one thing changed: inputs of SupCon as they are, in place of scaled "
     "ones; x and y projected along lines to the origin; OC trained three times as long. Own readouts.",
     "equal": "Thresholds of both come from the same auxiliary events of {}–{} particles, where both are offered Ward, "
-    "CLUE, HDBSCAN and density, and OC its own inference too. Each has the readout that comes nearest to perfect "
+    "CLUE and density, and OC its own inference too. Each has the readout that comes nearest to perfect "
     "efficiency, purity and ratio there. Differences are SupCon − rival, on the same test events.",
     "table 2": "Recall among the 1 and 10 nearest hits, contamination of the 10 nearest, area under the ROC curve of "
     "cosine similarity; core hits, averaged over events. The paper's events have other numbers and energies of "

@@ -40,7 +40,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines = _scores([f for f in rows if not SYSTEMS[f["system"]].control_of])
     if controls := [f for f in rows if SYSTEMS[f["system"]].control_of]:
         lines += ["", "Variants, first seed:", "", *_scores(controls)]
-    if found["equal"]:
+    if found.get("equal"):
         lines += ["", f"{EQUAL}:", "", *equal_table(found["equal"])]
     columns = list(dict.fromkeys(on for claim in found["claims"] for on in claim["verdicts"]))
     lines += ["", "| claim | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
