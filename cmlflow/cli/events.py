@@ -29,6 +29,7 @@ def add_commands(commands: Any) -> None:
 
     p = command(commands, "inspect", _inspect, "list what is in a file, and propose what its columns mean (TOML)")
     p.add_argument("input", help="ROOT, Parquet, HDF5 or CSV file")
+    p.add_argument("-o", "--output", type=Path, metavar="FILE.toml", help="write there what is printed else")
 
     p = command(commands, "show", _show, "3-D display of events as one page, with the clusters stored in the file")
     reads_events(p)
@@ -95,6 +96,13 @@ def _show(options: argparse.Namespace) -> None:
 
 def _inspect(options: argparse.Namespace) -> None:
     from cmlflow.io import known_format
+    from cmlflow.io.files import atomically
     from cmlflow.io.inspection import listing
 
-    print(listing(options.input, known_format(options.input)), end="")
+    text = listing(options.input, known_format(options.input))
+    if options.output is None:
+        print(text, end="")
+        return
+    with atomically(output_file(options.output)) as path:
+        path.write_text(text)
+    print(f"columns of {options.input} written to {options.output}: check the proposal")

@@ -20,9 +20,12 @@ def test_from_a_table_to_clusters(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "#   x_mm   double  10 to 50" in text
     assert 'length = "mm"' in text
+    assert main(["inspect", str(tmp_path / "a.parquet"), "-o", str(tmp_path / "a.toml")]) == 0
+    assert "check the proposal" in capsys.readouterr().out
+    assert (tmp_path / "a.toml").read_text() == text
     (tmp_path / "a.toml").write_text(text + 'event = "run"\n')
     mine = ["--columns", str(tmp_path / "a.toml")]
-    assert main(["cluster", str(tmp_path / "*.parquet"), "-o", str(tmp_path / "b.pq"), *mine]) == 0
+    assert main(["cluster", str(tmp_path / "a.parquet"), "-o", str(tmp_path / "b.pq"), *mine]) == 0
     events = read(tmp_path / "b.pq")
     assert [e.position[:, 0].tolist() for e in events] == [[1, 1.2000000476837158, 5], [1]]
     assert events[0].particles.number.tolist() == [4, 9]
