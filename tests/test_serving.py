@@ -74,11 +74,9 @@ def triton_server(repository, folder):
     shutil.copy(root / "tritonserver" / "python_backend_stubs" / version / stub.name, stub)
     stub.chmod(0o755)
     libraries = [str(root.parent / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
-    paths = [str(Path(cmlflow.__file__).parents[1]), *(p for p in sys.path if p.endswith("site-packages"))]
     environment = os.environ | {
         "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": ":".join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")]),
-        "PYTHONPATH": ":".join(paths),
         "CUDA_VISIBLE_DEVICES": "",
     }
     http, grpc = free_port(), free_port()
@@ -89,7 +87,8 @@ def triton_server(repository, folder):
     ]  # fmt: skip
     log = folder / "log.txt"
     with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        here = Path(cmlflow.__file__).parents[1]  # the Python in the server looks here first
+        process = subprocess.Popen(command, cwd=here, env=environment, stdout=out, stderr=subprocess.STDOUT)
         try:
             end = time.monotonic() + READY_WITHIN
             while not ready(http):
