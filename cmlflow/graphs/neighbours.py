@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -84,6 +84,24 @@ def event_bounds(ptr: Tensor | np.ndarray | Sequence[int] | None, n: int) -> lis
     if not bounds or bounds[0] != 0 or bounds[-1] != n or any(a > b for a, b in itertools.pairwise(bounds)):
         raise ValueError(f"ptr must rise from 0 to the number of points {n}, got {bounds}")
     return bounds
+
+
+def bounds_of_batch(batch: Tensor, ptr: Any, n: int) -> list[int]:
+    """The limits of the events from the event of each of `n` points.
+
+    Raises
+    ------
+    ValueError
+        `ptr` is given too, or `batch` has another shape or type, is negative or falls.
+    """
+    if ptr is not None:
+        raise ValueError("ptr and batch are both given, expected one of them")
+    if batch.shape != (n,) or batch.is_floating_point() or batch.dtype == torch.bool:
+        raise ValueError(f"batch has shape {tuple(batch.shape)} and type {batch.dtype}, expected ({n},) integers")
+    if n and (int(batch[0]) < 0 or bool((batch[1:] < batch[:-1]).any())):
+        raise ValueError("batch is negative or falls, expected the number of each point's event, events in order")
+    counts = torch.unique_consecutive(batch, return_counts=True)[1]
+    return [0, *torch.cumsum(counts, 0).tolist()]
 
 
 def lexicographic_order(x: Tensor, bounds: list[int]) -> Tensor:

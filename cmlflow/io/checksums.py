@@ -61,7 +61,10 @@ class SealedFile:
         weakref.finalize(self, os.close, self._number)
         self._sums: list[str] | None = None
         self._check_footer()
-        self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        try:
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        except UnicodeDecodeError as err:
+            raise OSError(f"a name is no UTF-8: {err}") from err
         self.metadata = self._file.metadata
         self.schema_arrow = self._file.schema_arrow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable
 from functools import partial
@@ -17,7 +18,17 @@ from cmlflow.io.checksums import event_checksum
 from cmlflow.io.features import feature_branches, stacked
 from cmlflow.io.files import FormatError, PathLike, existing, stored_labels
 from cmlflow.io.root import Jagged, check_counts, entry_edges, guarded, open_root, open_tree, read_jagged, read_note
-from cmlflow.io.steps import Order, Plan, Variant, layer_heights, local_showers, make_plan, merge_steps
+from cmlflow.io.steps import (
+    Order,
+    Plan,
+    Variant,
+    layer_heights,
+    local_showers,
+    make_plan,
+    merge_ranges,
+    merge_steps,
+    with_layers,
+)
 from cmlflow.io.units import MIP_MEV, mev_per_unit
 
 TREE = "HGCALTBout"
@@ -52,7 +63,7 @@ class HgcaltbEvents(BlockEvents):
         where there are no track numbers.
     detector : str, optional
         Name of the geometry; by default what `write_hgcaltb` kept, otherwise ``"hgcal"`` for merged cells and
-        ``"hgcal-testbeam"`` for raw steps, and none where the first 50 events have hits outside of layers 1-50.
+        ``"hgcal-testbeam"`` for raw steps, and none where there are hits outside of layers 1-50.
     step_size : int or str, default "64 MB"
         Events per block, or the memory a block may take.
     cache : int, default 2
@@ -67,13 +78,14 @@ class HgcaltbEvents(BlockEvents):
 
     Notes
     -----
-    Energies are converted to GeV, those of hits to MIP (0.08925 MeV), unless the file is one of `write_hgcaltb` and its
-    detector has none. A cell of merged steps lies at (round(x), round(y)), in z at
-    the middle of the range that the steps of its layer cover in the first 50 events of the file. Layers keep their
-    numbers, unless those of one detector (`hit_detector`: 0 CE-E, 1 CE-H, 2 AHCAL) overlap those of the one before:
-    then they follow after it. Shower numbers become 0..P-1 in each event, P being the number of primaries; numbers
-    that run on through the file are recognised by the count of primaries before the event, other ones are ranked,
-    and matched to primaries only where there are as many. Merged cells have only the dominant particle.
+    Energies are converted to GeV, those of hits to MIP (0.08925 MeV), unless the file is one of `write_hgcaltb` and
+    its detector has none. A cell of merged steps lies at (round(x), round(y)), in z at the middle of the range that
+    the steps of its layer cover in the file; the first event that is asked for takes the time to look through all
+    of it. Layers keep their numbers, unless those of one detector (`hit_detector`: 0 CE-E, 1 CE-H, 2 AHCAL) overlap
+    those of the one before: then they follow after it. Shower numbers become 0..P-1 in each event, P being the
+    number of primaries; numbers that run on through the file are recognised by the count of primaries before the
+    event, other ones are ranked, and matched to primaries only where there are as many. Merged cells have only the
+    dominant particle.
     """
 
     def __init__(
@@ -131,7 +143,7 @@ class HgcaltbEvents(BlockEvents):
 
     @property
     def plan(self) -> Plan:
-        """Properties of the file from its first events."""
+        """Properties of the file: from its first events, and the layers of raw steps from all of them."""
         if self._plan is None:
             tree, total = self._handle, len(self)
             there = [name for name in PRIMARIES if name in tree][:1]
@@ -139,10 +151,25 @@ class HgcaltbEvents(BlockEvents):
             scan = self._read([b for b in (*REQUIRED, *OPTIONAL) if b in tree], 0, min(total, SCANNED_EVENTS))
             sizes = [read_jagged(self.path, tree, [name], 0, 1)[name].counts for name in SIGNALS if name in tree]
             self._plan = make_plan(scan, counts[0], *self._asked, sizes=[int(n.sum()) for n in sizes])
-            subdetector = scan["hit_detector"].values if "hit_detector" in scan else None
-            layer = self._plan.layers(scan["hit_layer"].values, subdetector)
-            self._is_hgcal = not len(layer) or bool(layer.min() >= 1 and layer.max() <= HGCAL_LAYERS)
+            self._is_hgcal = True
+            if self._plan.variant == "steps" or self._named is None:
+                self._plan = self._surveyed(self._plan, [int(n.sum()) for n in sizes])
         return self._plan
+
+    def _surveyed(self, plan: Plan, sizes: list[int]) -> Plan:
+        """The plan with what takes every event to know: which layers each detector has, and where they are."""
+        names = [b for b in ("hit_layer", "hit_z", "hit_detector") if b in self._handle]
+        found: dict[tuple[int, int], tuple[float, float]] = {}
+        for start, stop in itertools.pairwise(self._edges.tolist()):
+            got = self._read(names, start, stop)
+            try:
+                detector = whole(got["hit_detector"].values, "hit_detector", low=-1, high=99) if names[2:] else None
+                merge_ranges(found, whole(got["hit_layer"].values, "hit_layer"), got["hit_z"].values, detector)
+            except ValueError as err:
+                raise FormatError(f"{self.path}, entries {start}..{stop - 1}: {err}") from err
+        plan = with_layers(plan, found, sizes, several="hit_detector" in names)
+        self._is_hgcal = all(1 <= layer <= HGCAL_LAYERS for layer in plan.layer_z)
+        return plan
 
     def _read(self, branches: Iterable[str], start: int, stop: int) -> dict[str, Jagged]:
         got = read_jagged(self.path, self._handle, branches, start, stop)

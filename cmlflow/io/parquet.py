@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,25 @@ from cmlflow.io.parquet_writer import write_parquet
 __all__ = ["ParquetEvents", "read_parquet_candidates", "read_parquet_labels", "write_parquet"]
 
 
+MAX_HITS = 20_000_000
+"""Hits that an event may have by default; a small file can say that it has more than the memory holds."""
+
+
+def check_sizes(path: Path, footer: Any, max_hits: int) -> None:
+    """Refuse row groups whose events have on average more hits, or ten times more of anything else, than allowed."""
+    for g in range(footer.num_row_groups):
+        group = footer.row_group(g)
+        for c in range(footer.num_columns):
+            chunk = group.column(c)
+            name = chunk.path_in_schema.partition(".")[0]
+            limit = max_hits if name.startswith("hit_") else 10 * max_hits
+            if chunk.num_values > limit * max(group.num_rows, 1):
+                raise FormatError(
+                    f"{path}: row group {g} has {chunk.num_values} values of {name} in {group.num_rows} events, "
+                    f"expected at most {limit} in each; max_hits= allows more"
+                )
+
+
 class ParquetEvents(BlockEvents):
     """Events of a Parquet file; opening reads only its footer, events are read by row group on access.
 
@@ -42,6 +62,8 @@ class ParquetEvents(BlockEvents):
     path : path-like
     cache : int, default 8
         Row groups kept in memory; one of a million hits with their deposits takes about 40 MB.
+    max_hits : int, default 20,000,000
+        Largest number of hits that an event may have by what the file's footer says, before anything is read.
 
     Raises
     ------
@@ -52,9 +74,12 @@ class ParquetEvents(BlockEvents):
         columns do not fit each other or hold invalid values.
     """
 
-    def __init__(self, path: PathLike, cache: int = 8) -> None:
+    def __init__(self, path: PathLike, cache: int = 8, *, max_hits: int = MAX_HITS) -> None:
         super().__init__(path, cache)
+        if max_hits < 1:
+            raise ValueError(f"max_hits is {max_hits}, expected at least one")
         footer = self._handle.metadata
+        check_sizes(self.path, footer, max_hits)
         check_schema(self.path, self._handle.schema_arrow)
         self._features = feature_columns(self.path, self._handle.schema_arrow)
         rows = [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]

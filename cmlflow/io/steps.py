@@ -138,7 +138,7 @@ class Plan:
         out = whole(layer, "hit_layer")
         if detector is None or not len(self.offsets):
             return out
-        out += self.offsets[np.clip(detector, 0, len(self.offsets) - 1)]
+        out += self.offsets[np.clip(whole(detector, "hit_detector"), 0, len(self.offsets) - 1)]
         return out
 
 
@@ -179,11 +179,40 @@ def make_plan(
     reverse = order == "reversed"
     if order == "auto" and "hit_trackid" in scan:
         reverse = _tracked_in_reverse(scan, n_primaries[:seen], bases, numbering)
-    detector = scan["hit_detector"].values if "hit_detector" in scan else None
-    offsets = np.zeros(0, np.int64) if detector is None else _layer_offsets(detector, scan["hit_layer"].values, sizes)
-    plan = Plan("merged" if merged else "steps", numbering, bases, reverse, offsets, {})
-    heights = layer_heights(plan.layers(scan["hit_layer"].values, detector), scan["hit_z"].values)
-    return replace(plan, layer_z=heights)
+    plan = Plan("merged" if merged else "steps", numbering, bases, reverse, np.zeros(0, np.int64), {})
+    found: dict[tuple[int, int], tuple[float, float]] = {}
+    detector = whole(scan["hit_detector"].values, "hit_detector", low=-1, high=99) if "hit_detector" in scan else None
+    merge_ranges(found, whole(scan["hit_layer"].values, "hit_layer"), scan["hit_z"].values, detector)
+    return with_layers(plan, found, sizes, several=detector is not None)
+
+
+def merge_ranges(
+    found: dict[tuple[int, int], tuple[float, float]], layer: IntArray, z: NDArray[Any], detector: IntArray | None
+) -> None:
+    """Put the range in z of each layer into `found`, by (detector, layer); detector 0 where there is one alone."""
+    own = np.zeros(len(layer), np.int64) if detector is None else detector
+    order = np.lexsort((layer, own))
+    own, layer, z = own[order], layer[order], np.asarray(z, np.float64)[order]
+    first = np.flatnonzero(np.r_[True, (own[1:] != own[:-1]) | (layer[1:] != layer[:-1])][: len(layer)])
+    if not len(first):
+        return
+    low, high = np.fmin.reduceat(z, first), np.fmax.reduceat(z, first)
+    for key, a, b in zip(zip(own[first].tolist(), layer[first].tolist(), strict=True), low, high, strict=True):
+        before = found.get(key, (np.inf, -np.inf))
+        found[key] = min(before[0], float(a)), max(before[1], float(b))
+
+
+def with_layers(
+    plan: Plan, found: dict[tuple[int, int], tuple[float, float]], sizes: Sequence[int], *, several: bool
+) -> Plan:
+    """A plan with the layers and heights that `merge_ranges` found, of several detectors or of one."""
+    offsets = _layer_offsets(found, sizes) if several else np.zeros(0, np.int64)
+    ranges: dict[int, tuple[float, float]] = {}
+    for (detector, layer), (low, high) in found.items():
+        key = layer + (int(offsets[min(max(detector, 0), len(offsets) - 1)]) if len(offsets) else 0)
+        before = ranges.get(key, (np.inf, -np.inf))
+        ranges[key] = min(before[0], low), max(before[1], high)
+    return replace(plan, offsets=offsets, layer_z={key: (low + high) / 2 for key, (low, high) in ranges.items()})
 
 
 def _follows(number: NDArray[Any], base: int, n_primaries: int) -> bool:
@@ -219,15 +248,15 @@ def _tracked_in_reverse(scan: dict[str, Jagged], counts: IntArray, bases: IntArr
     return votes > 0
 
 
-def _layer_offsets(detector: NDArray[Any], layer: NDArray[Any], sizes: Sequence[int]) -> IntArray:
-    """Offset of the layers of each detector that puts them after those of the detector before."""
-    if not len(detector) or detector.min() < 0:
+def _layer_offsets(found: dict[tuple[int, int], tuple[float, float]], sizes: Sequence[int]) -> IntArray:
+    """What to add to the layers of each detector so that they come after those of the detector before."""
+    if not found or min(detector for detector, _ in found) < 0:
         return np.zeros(0, np.int64)
-    offsets = np.zeros(int(detector.max()) + 1, np.int64)
+    offsets = np.zeros(max(detector for detector, _ in found) + 1, np.int64)
     last = -1
     for d in range(len(offsets)):
-        own = whole(layer[detector == d], "hit_layer")
-        if len(own) and own.min() <= last:
-            offsets[d] = last + int(own.min() == 0)
-        last = max(last, int(own.max(initial=-1) + offsets[d]), sum(sizes[: d + 1]))
+        own = [layer for detector, layer in found if detector == d]
+        if own and min(own) <= last:
+            offsets[d] = last + int(min(own) == 0)
+        last = max(last, int(max(own, default=-1) + offsets[d]), sum(sizes[: d + 1]))
     return offsets

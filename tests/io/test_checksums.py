@@ -94,7 +94,7 @@ def test_other_values_in_a_root_file_are_noticed(tmp_path):
     with uproot.recreate(path) as file:
         file.mktree("HGCALTBout", {n: a.type for n, a in columns.items()}).extend(columns)
         file["cmlflow_checked"] = notes["cmlflow_checked"]
-    with pytest.raises(FormatError, match="names of branches are damaged"):
+    with pytest.raises(FormatError, match="names of branches or of the detector are damaged"):
         cmlflow.read(path)
 
 
@@ -141,3 +141,11 @@ def test_a_file_that_shrinks_while_it_is_open(tmp_path, name):
         file.truncate(1000)
     with pytest.raises(FormatError, match=name):
         list(store)
+
+
+def test_an_event_that_is_too_large_is_refused_by_the_footer(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_parquet(events_of(2, hits=50), path)
+    with pytest.raises(FormatError, match="100 values of hit_x_cm in 2 events, expected at most 49 in each"):
+        cmlflow.read(path, max_hits=49)
+    assert cmlflow.read(path, max_hits=50)[1].n_hits == 50

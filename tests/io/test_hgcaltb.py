@@ -437,3 +437,30 @@ def test_features_of_steps_are_told(tmp_path, running):
     store(tmp_path / "a.root", running)
     with pytest.warns(UserWarning, match=r"a.root: branches hit_time are not read: steps are merged into cells"):
         assert read(tmp_path / "a.root")[0].features == {}
+
+
+def test_layers_do_not_depend_on_the_place_in_the_file(tmp_path):
+    def event(seed, behind):
+        e = steps_of(np.random.default_rng(seed), 60, 1)
+        e["hit_detector"] = np.zeros(60, np.int32)
+        if behind:
+            e["hit_detector"][40:] = 1
+            e["hit_z"] = e["hit_z"] + 100 * e["hit_detector"]
+        return e
+
+    events = [event(k, False) for k in range(51)] + [event(99, True)]
+    store(tmp_path / "late.root", events)
+    store(tmp_path / "early.root", events[::-1])
+    late, early = read(tmp_path / "late.root", threshold=0)[51], read(tmp_path / "early.root", threshold=0)[0]
+    assert sorted(map(tuple, np.c_[late.position, late.layer].tolist())) == sorted(
+        map(tuple, np.c_[early.position, early.layer].tolist())
+    )
+
+
+@pytest.mark.parametrize("value", [1000, -5])
+def test_odd_detectors_are_refused(tmp_path, value):
+    e = steps_of(np.random.default_rng(2), 20, 1)
+    e["hit_detector"] = np.r_[np.zeros(19, np.int32), value].astype(np.int32)
+    store(tmp_path / "a.root", [e])
+    with pytest.raises(FormatError, match=f"hit_detector of hit 19 is {value}"):
+        read(tmp_path / "a.root")[0]

@@ -9,12 +9,13 @@ not the edges.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cmlflow.graphs.neighbours import event_bounds, lexicographic_order, sorted_knn
+from cmlflow.graphs.neighbours import bounds_of_batch, event_bounds, lexicographic_order, sorted_knn
 from cmlflow.nets.backbones import operators
 from cmlflow.nets.backbones.max_edge import MaxEdge
 from cmlflow.nets.backbones.scaling import InputScaling
@@ -136,8 +137,27 @@ class DynamicEdgeConv(nn.Module):
         self.first = nn.Linear(2 * in_features, out_features)
         self.second = nn.Linear(out_features, out_features)
 
-    def forward(self, x: Tensor, bounds: list[int] | Tensor) -> Tensor:
-        """Shape (N, in_features) to (N, out_features); `bounds` are the limits of the events, a tensor in exports."""
+    def forward(self, x: Tensor, ptr: Tensor | Sequence[int] | None = None, *, batch: Tensor | None = None) -> Tensor:
+        """Shape (N, in_features) to (N, out_features).
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, in_features)
+        ptr : Tensor or sequence of int, of shape (B + 1,), optional
+            Where each event starts and the last one ends. One event by default.
+        batch : Tensor of shape (N,), int64, optional
+            In place of `ptr`, as torch-geometric has it: the event of each point, never falling.
+
+        Raises
+        ------
+        ValueError
+            Both are given, `ptr` does not rise from 0 to N, or `batch` has another length or falls.
+        """
+        bounds: Any
+        if is_exporting():
+            bounds = ptr
+        else:
+            bounds = event_bounds(ptr if batch is None else bounds_of_batch(batch, ptr, len(x)), len(x))
         centre, difference = self.first.weight.chunk(2, 1)
         u = functional.linear(x, centre - difference, self.first.bias)
         v = functional.linear(x, difference)
