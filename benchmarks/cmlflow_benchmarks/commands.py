@@ -75,7 +75,7 @@ def _physics(options: argparse.Namespace) -> None:
         usual |= {"kinds": ("em",), "dims": (16,), "seeds": (1,)}
     settings = {name: getattr(options, name) or value for name, value in usual.items()}
     names = ("systems", "models", "train", "again", "library", "device")
-    settings |= {name: getattr(options, name) for name in names} | {"run": not options.report_only}
+    settings |= {name: getattr(options, name) for name in names} | {"report_only": options.report_only}
     size = SIZES["quick" if options.quick else options.size].with_events(options.events, options.tuning_events)
     physics_benchmark(options.output, size, **settings, command=shlex.join(["cmlflow", *options.arguments]))
 

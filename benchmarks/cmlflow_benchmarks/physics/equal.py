@@ -21,8 +21,8 @@ def best_readout(r: Results, kind: str, system: str) -> str | None:
     The mean over seeds of the distance there decides; no test event takes part. None where nothing is tuned on them.
     """
     distances: dict[str, list[float]] = {}
-    for cell, tuning in r.tuning.items():
-        if (cell.kind, cell.system) == (kind, system) and r.asks_for(Query(kind, system, kind, "purity"), cell):
+    for run, tuning in r.tuning.items():
+        if (run.kind, run.system) == (kind, system) and r.asks_for(Query(kind, system, kind, "purity"), run):
             for name, score in tuning["scores"].items():
                 usable = name.endswith(WIDE) and name.removesuffix(WIDE) != LEFT_OUT
                 if usable and all(score[f] is not None for f in FIGURES):
@@ -75,8 +75,8 @@ def equal_table(rows: list[dict[str, Any]]) -> list[str]:
         both = [" / ".join(_number(row[f][who]) for f in FIGURES) for who in ("supcon", "other")]
         gains = [_signed(row[f]["difference"]) for f in ("efficiency", "purity")]
         names = ", ".join(name.removesuffix(WIDE) for name in row["readouts"])
-        cells = [row["kind"], row["sample"], str(row["particles"]), SYSTEMS[row["rival"]].title, names, *both, *gains]
-        lines.append("| " + " | ".join(cells) + " |")
+        entries = [row["kind"], row["sample"], str(row["particles"]), SYSTEMS[row["rival"]].title, names, *both, *gains]
+        lines.append("| " + " | ".join(entries) + " |")
     return lines
 
 

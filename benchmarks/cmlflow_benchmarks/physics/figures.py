@@ -189,7 +189,7 @@ def _curve(
 
 def _per_event(r: Results, query: Query, name: str) -> Any:
     """The figure of each event, of all seeds."""
-    found = [r.rows(c, query) for c in r.cells if r.asks_for(query, c)]
+    found = [r.rows(c, query) for c in r.runs if r.asks_for(query, c)]
     values = [rows.embedding[name] for rows in found if rows is not None]
     joined = np.concatenate(values) if values else np.empty(0)
     return joined[np.isfinite(joined)]

@@ -122,7 +122,7 @@ SIZES: dict[str, Size] = {
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class Run:
     """One model of the matrix.
 
     Attributes
@@ -170,7 +170,7 @@ class TestSet:
 
 
 def recipe_name(size: Size, kind: str, system: str) -> str:
-    """Name of the recipe of a cell; it may not exist."""
+    """Name of the recipe of a run; it may not exist."""
     return f"{size.recipes}-{kind}-{system}"
 
 
@@ -184,29 +184,29 @@ def dimension(of: Recipe) -> int:
     return int(of.parameters.get("dim", METHODS[of.parameters["head"]].dim))
 
 
-def recipe_of(size: Size, cell: Cell) -> Recipe:
-    """What a cell is trained with: the recipe of its kind and system, with its dimension and seed.
+def recipe_of(size: Size, run: Run) -> Recipe:
+    """What a run is trained with: the recipe of its kind and system, with its dimension and seed.
 
     Thresholds are not the recipe's affair here: all models are tuned on the same auxiliary events afterwards.
     """
-    base = recipe(recipe_name(size, cell.kind, cell.system))
-    changes: dict[str, Any] = {"dim": cell.dim} if cell.dim != dimension(base) else {}
-    if cell.seed != 1:
-        changes["random_state"] = base.parameters.get("random_state", 0) + cell.seed - 1
+    base = recipe(recipe_name(size, run.kind, run.system))
+    changes: dict[str, Any] = {"dim": run.dim} if run.dim != dimension(base) else {}
+    if run.seed != 1:
+        changes["random_state"] = base.parameters.get("random_state", 0) + run.seed - 1
     parameters = base.parameters | dict(size.parameters) | changes
     fields = dict(size.training) | {"readouts": (), "n_tuning": 0, "parameters": parameters}
-    return replace(base, seed=base.seed + cell.seed - 1, **fields)
+    return replace(base, seed=base.seed + run.seed - 1, **fields)
 
 
-def cells(
+def planned_runs(
     size: Size, kinds: Sequence[str], systems: Sequence[str], dims: Sequence[int], seeds: Sequence[int]
-) -> list[Cell]:
-    """All cells that have a recipe, those of seed 1 first, the larger dimension first.
+) -> list[Run]:
+    """All runs that have a recipe, those of seed 1 first, the larger dimension first.
 
     Raises
     ------
     ValueError
-        For a kind or system that there is not, a dimension or seed below 1, or no cell at all.
+        For a kind or system that there is not, a dimension or seed below 1, or no run at all.
     """
     for what, asked, known in (("kind", kinds, KINDS), ("system", systems, tuple(SYSTEMS))):
         for name in asked:
@@ -217,7 +217,7 @@ def cells(
             if value < 1:
                 raise ValueError(f"{what} is {value}, expected 1 or more")
     found = [
-        Cell(kind, system, dim, seed)
+        Run(kind, system, dim, seed)
         for seed, rank, kind, system in product(sorted(set(seeds)), range(len(set(dims))), kinds, systems)
         if recipe_name(size, kind, system) in RECIPES
         for dim in _dims(size, kind, system, dims)[rank : rank + 1]
@@ -249,15 +249,15 @@ def native_readout(size: Size, kind: str, system: str) -> str:
     return name + WIDE if asdict(base).get("tuning_particles") else name
 
 
-def readouts_of(size: Size, cell: Cell) -> tuple[str, ...]:
+def readouts_of(size: Size, run: Run) -> tuple[str, ...]:
     """The model's own readout and those all systems are offered; where there is `best`, its readouts and `WIDE` ones.
 
     SupCon and OC are offered the same: density and OC inference apart, which need unit vectors and a beta.
     """
-    base = recipe(recipe_name(size, cell.kind, cell.system))
-    best = recipe_name(size, cell.kind, "best")
-    names = [native_readout(size, cell.kind, cell.system).removesuffix(WIDE)]
-    names += base.readouts if SYSTEMS[cell.system].own else COMMON_READOUTS
+    base = recipe(recipe_name(size, run.kind, run.system))
+    best = recipe_name(size, run.kind, "best")
+    names = [native_readout(size, run.kind, run.system).removesuffix(WIDE)]
+    names += base.readouts if SYSTEMS[run.system].own else COMMON_READOUTS
     if best in RECIPES:
         names += [name for name in recipe(best).readouts if name != "condensation"]
         names += [name + WIDE for name in dict.fromkeys(names)]
@@ -272,9 +272,9 @@ def auxiliary(size: Size, kind: str, wide: bool) -> tuple[Sample, int]:
     return replace(usual, name=f"{usual.name}-wide", n_particles=size.wide), size.n_wide
 
 
-def grids_of(size: Size, cell: Cell) -> dict[str, Any]:
+def grids_of(size: Size, run: Run) -> dict[str, Any]:
     """Values to try for the parameters of readouts, where the recipe has its own."""
-    found: dict[str, Any] = asdict(recipe(recipe_name(size, cell.kind, cell.system))).get("grids", {})
+    found: dict[str, Any] = asdict(recipe(recipe_name(size, run.kind, run.system))).get("grids", {})
     return found
 
 

@@ -1,4 +1,4 @@
-"""The trained model of a cell: given, kept from an earlier run, or trained by its recipe."""
+"""The trained model of a run: given, kept from an earlier run, or trained by its recipe."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from cmlflow.recipes.running import run_recipe
 from cmlflow_benchmarks import models
 from cmlflow_benchmarks.keeping import kept, read_kept
 from cmlflow_benchmarks.models import digest
-from cmlflow_benchmarks.physics.matrix import Cell, Size, plain, recipe_dim, recipe_name, recipe_of
+from cmlflow_benchmarks.physics.matrix import Run, Size, plain, recipe_dim, recipe_name, recipe_of
 
 
-def given_models(entries: Sequence[str], size: Size, cells: Sequence[Cell]) -> dict[Cell, str]:
-    """Which trained models stand for which cells.
+def given_models(entries: Sequence[str], size: Size, runs: Sequence[Run]) -> dict[Run, str]:
+    """Which trained models stand for which runs.
 
     Parameters
     ----------
     entries : sequence of str
-        As in `cmlflow_benchmarks.models.given_models`, names being those of the cells, such as
-        ``em-supcon-4d-seed2``; a packaged model with the name of a recipe stands for its cell of seed 1.
+        As in `cmlflow_benchmarks.models.given_models`, names being those of the runs, such as
+        ``em-supcon-4d-seed2``; a packaged model with the name of a recipe stands for its run of seed 1.
     size : Size
-    cells : sequence of Cell
+    runs : sequence of Run
 
     Raises
     ------
     ValueError
-        For a name that is none of these, or a cell that is not in the matrix.
+        For a name that is none of these, or a run that is not in the matrix.
     FileNotFoundError
         For a model that there is not.
     """
-    by_name = {cell.name: cell for cell in cells}
-    as_recipes = [c for c in cells if c.seed == 1 and c.dim == recipe_dim(size, c.kind, c.system)]
+    by_name = {run.name: run for run in runs}
+    as_recipes = [c for c in runs if c.seed == 1 and c.dim == recipe_dim(size, c.kind, c.system)]
     recipes = {recipe_name(size, c.kind, c.system): c.name for c in as_recipes}
     return {by_name[name]: model for name, model in models.given_models(entries, list(by_name), recipes).items()}
 
 
 def model_of(
-    cell: Cell,
+    run: Run,
     size: Size,
     folder: Path,
     given: str | None = None,
@@ -51,14 +51,14 @@ def model_of(
     again: bool = False,
     verbose: bool = True,
 ) -> tuple[MetricClusterer, dict[str, Any]]:
-    """The model of a cell and where it comes from.
+    """The model of a run and where it comes from.
 
     Parameters
     ----------
-    cell : Cell
+    run : Run
     size : Size
     folder : Path
-        Of the benchmark; the model is trained in ``models/<cell>``, and an interrupted training goes on there.
+        Of the benchmark; the model is trained in ``models/<run>``, and an interrupted training goes on there.
     given : str, optional
         Packaged model or folder to take.
     library, device : see `run_recipe`
@@ -75,24 +75,24 @@ def model_of(
     Raises
     ------
     ValueError
-        The given model has another dimension, head or sample than the cell, or the folder was trained with another
+        The given model has another dimension, head or sample than the run, or the folder was trained with another
         recipe.
     """
     if given is not None:
         model = MetricClusterer.load(given, device=device)
         dim = model.dim or method(model.head).dim
-        if dim != cell.dim:
-            raise ValueError(f"models: {given} has dimension {dim}, but {cell.name} asks for {cell.dim}")
-        head = recipe_of(size, cell).parameters["head"]
+        if dim != run.dim:
+            raise ValueError(f"models: {given} has dimension {dim}, but {run.name} asks for {run.dim}")
+        head = recipe_of(size, run).parameters["head"]
         trained_on = model.trained_on_.get("sample")
-        if model.head != head or trained_on not in (None, recipe_of(size, cell).sample):
+        if model.head != head or trained_on not in (None, recipe_of(size, run).sample):
             raise ValueError(
-                f"models: {given} has head {model.head!r} and was trained on {trained_on}, but {cell.name} asks for "
-                f"{head!r} and {recipe_of(size, cell).sample}"
+                f"models: {given} has head {model.head!r} and was trained on {trained_on}, but {run.name} asks for "
+                f"{head!r} and {recipe_of(size, run).sample}"
             )
         return model, {"model": str(given), "weights": digest(find_model(given))}
-    chosen = recipe_of(size, cell)
-    home = folder / "models" / cell.name
+    chosen = recipe_of(size, run)
+    home = folder / "models" / run.name
     settings = {"recipe": plain(chosen), "library": None if library is None else str(library)}
     if again and (home / "recipe.json").exists() and read_kept(home / "recipe.json")["settings"] != settings:
         for file in home.iterdir():
@@ -106,4 +106,4 @@ def model_of(
 
     done = kept(home / "trained.json", settings, train)
     model = MetricClusterer.load(home, device=device)
-    return model, {"model": cell.name, "weights": digest(home)} | {k: done[k] for k in ("minutes", "epochs")}
+    return model, {"model": run.name, "weights": digest(home)} | {k: done[k] for k in ("minutes", "epochs")}

@@ -15,7 +15,7 @@ from cmlflow.recipes import RECIPES
 from cmlflow_benchmarks.physics import figures, tables
 from cmlflow_benchmarks.physics.claims import OWN
 from cmlflow_benchmarks.physics.equal import FIGURES, equally_tuned
-from cmlflow_benchmarks.physics.matrix import SYSTEMS, WIDE, Cell, datasets, readouts_of, recipe_name, training_range
+from cmlflow_benchmarks.physics.matrix import SYSTEMS, WIDE, Run, datasets, readouts_of, recipe_name, training_range
 from cmlflow_benchmarks.physics.paper import SOURCE, TEXT
 from cmlflow_benchmarks.physics.results import Results
 from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW
@@ -28,7 +28,7 @@ CLASSES = {HOLDS: "holds", FAILS: "fails", OPEN: "open", NOT_RUN: "absent", TOO_
 def write_physics_report(
     path: Path,
     results: Results,
-    states: Mapping[Cell, str],
+    states: Mapping[Run, str],
     claims: Sequence[Mapping[str, Any]],
     goals: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
@@ -39,7 +39,7 @@ def write_physics_report(
     ----------
     path : Path
     results : Results
-    states : dict of Cell to str
+    states : dict of Run to str
         ``done``, ``partly run`` or ``not run``.
     claims : sequence of dict
         From `cmlflow_benchmarks.physics.claims.judged`.
@@ -49,8 +49,8 @@ def write_physics_report(
         ``cmlflow`` (version), ``date``, ``command``.
     """
     r = results
-    run = [text(_what(r)), tables.cell_table(r, dict(states)), f"<pre>{escape(str(facts['command']))}</pre>"]
-    run.append(text(f"cmlflow {facts['cmlflow']}, {facts['date']}.", "note"))
+    made = [text(_what(r)), tables.run_table(r, dict(states)), f"<pre>{escape(str(facts['command']))}</pre>"]
+    made.append(text(f"cmlflow {facts['cmlflow']}, {facts['date']}.", "note"))
     parts = [
         Section("Figure 3: by number of particles", _figure(figures.number_figure(r), "figure 3")),
         Section("Claims of the paper", [_verdict_count(claims), text(_RULE, "note"), claim_table(claims)]),
@@ -68,7 +68,7 @@ def write_physics_report(
         Section("All readouts", _all_readouts(r)),
         Section("The better recipe against the paper's", _best(r, goals)),
         Section("Variants", _controls(r)),
-        Section("What was run", run),
+        Section("What was run", made),
     ]
     done = Counter(states.values())
     lead = (
@@ -124,15 +124,15 @@ def claim_table(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for claim in claims:
         found = claim["verdicts"]
-        cells = "".join(f"<td>{_badge(found[c]['verdict']) if c in found else ''}</td>" for c in columns)
+        entries = "".join(f"<td>{_badge(found[c]['verdict']) if c in found else ''}</td>" for c in columns)
         if MIXED in found:
             before = sum(not c.startswith(MIXED) for c in columns)
             mixed = f'<td colspan="{len(columns) - before}">{_badge(found[MIXED]["verdict"])}</td>'
-            cells = "<td></td>" * before + mixed
+            entries = "<td></td>" * before + mixed
         where = f'<p class="note">{escape(claim["where"])}. Tested: {escape(claim["means"])}.</p>'
         evidence = "".join(_evidence(name, v["evidence"]) for name, v in found.items())
         behind = f'<details><summary class="note">figures behind</summary>{evidence}</details>' if evidence else ""
-        rows.append(f"<tr><td><strong>{escape(claim['claim'])}</strong>{where}{behind}</td>{cells}</tr>")
+        rows.append(f"<tr><td><strong>{escape(claim['claim'])}</strong>{where}{behind}</td>{entries}</tr>")
     body = "\n".join(rows)
     return (
         f'<div class="scroll"><table class="claims"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -240,7 +240,7 @@ def _controls(r: Results) -> list[str]:
         return [text("Not run.")]
     parts = [text(NOTES["controls"], "note")]
     for kind, sample in OWN:
-        mine = [c for c in r.controls if any((x.kind, x.system) == (kind, c) for x in r.cells)]
+        mine = [c for c in r.controls if any((x.kind, x.system) == (kind, c) for x in r.runs)]
         if mine:
             parts.append(tables.control_table(r, kind, sample, mine))
     return parts
@@ -248,7 +248,7 @@ def _controls(r: Results) -> list[str]:
 
 def _shared(r: Results, kind: str) -> tuple[str, ...]:
     """Readouts that SupCon and `best` both have, tuned on the same events."""
-    one, two = (readouts_of(r.size, Cell(kind, system, 0, 1)) for system in ("supcon", "best"))
+    one, two = (readouts_of(r.size, Run(kind, system, 0, 1)) for system in ("supcon", "best"))
     return tuple(name for name in two if name in one and name.endswith(WIDE))
 
 

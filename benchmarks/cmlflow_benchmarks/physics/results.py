@@ -16,7 +16,7 @@ from cmlflow_benchmarks.physics.matrix import (
     SPECTRUM,
     SYSTEMS,
     WIDE,
-    Cell,
+    Run,
     Size,
     native_readout,
     recipe_name,
@@ -65,58 +65,58 @@ class Results:
     Parameters
     ----------
     size : Size
-    cells : sequence of Cell
+    runs : sequence of Run
         The matrix that was asked for.
-    tests : dict of Cell to dict of str to dict
-        What was kept of each test set, by its name; cells and sets that are missing have not been run.
-    tuning : dict of Cell to dict
+    tests : dict of Run to dict of str to dict
+        What was kept of each test set, by its name; runs and sets that are missing have not been run.
+    tuning : dict of Run to dict
         Thresholds and scores on the auxiliary sample.
-    origins : dict of Cell to dict
+    origins : dict of Run to dict
         Where models come from.
     """
 
     def __init__(
         self,
         size: Size,
-        cells: Sequence[Cell],
-        tests: Mapping[Cell, Kept],
-        tuning: Mapping[Cell, Mapping[str, Any]] | None = None,
-        origins: Mapping[Cell, Mapping[str, Any]] | None = None,
+        runs: Sequence[Run],
+        tests: Mapping[Run, Kept],
+        tuning: Mapping[Run, Mapping[str, Any]] | None = None,
+        origins: Mapping[Run, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.size, self.cells, self.tests = size, list(cells), tests
+        self.size, self.runs, self.tests = size, list(runs), tests
         self.tuning, self.origins = tuning or {}, origins or {}
-        self._rows: dict[tuple[Cell, Query], Rows | None] = {}
+        self._rows: dict[tuple[Run, Query], Rows | None] = {}
         self._replicas: dict[Query, dict[int, tuple[float, Array]]] = {}
 
     @property
     def kinds(self) -> list[str]:
         """Kinds of the matrix."""
-        return list(dict.fromkeys(c.kind for c in self.cells))
+        return list(dict.fromkeys(c.kind for c in self.runs))
 
     @property
     def systems(self) -> list[str]:
         """Systems of the matrix, without controls."""
-        return [name for name in dict.fromkeys(c.system for c in self.cells) if not SYSTEMS[name].control_of]
+        return [name for name in dict.fromkeys(c.system for c in self.runs) if not SYSTEMS[name].control_of]
 
     @property
     def controls(self) -> list[str]:
         """Controls of the matrix."""
-        return [name for name in dict.fromkeys(c.system for c in self.cells) if SYSTEMS[name].control_of]
+        return [name for name in dict.fromkeys(c.system for c in self.runs) if SYSTEMS[name].control_of]
 
     def of_seed(self, seed: int) -> Results:
         """The models of one seed."""
-        chosen = [c for c in self.cells if c.seed == seed]
+        chosen = [c for c in self.runs if c.seed == seed]
         return Results(self.size, chosen, self.tests, self.tuning, self.origins)
 
     @property
     def dims(self) -> list[int]:
         """Dimensions of the matrix, the largest first."""
-        return sorted({c.dim for c in self.cells}, reverse=True)
+        return sorted({c.dim for c in self.runs}, reverse=True)
 
     @property
     def seeds(self) -> list[int]:
         """Seeds of the matrix."""
-        return sorted({c.seed for c in self.cells})
+        return sorted({c.seed for c in self.runs})
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -140,18 +140,18 @@ class Results:
         own = native_readout(self.size, kind, system)
         return own.removesuffix(WIDE) + WIDE if wide else own
 
-    def asks_for(self, query: Query, cell: Cell) -> bool:
-        """Whether a cell has the kind, system and dimension of a query."""
-        if (cell.kind, cell.system) != (query.kind, query.system):
+    def asks_for(self, query: Query, run: Run) -> bool:
+        """Whether a run has the kind, system and dimension of a query."""
+        if (run.kind, run.system) != (query.kind, query.system):
             return False
-        dim = max(c.dim for c in self.cells if (c.kind, c.system) == (query.kind, query.system))
-        return cell.dim == (query.dim or dim)
+        dim = max(c.dim for c in self.runs if (c.kind, c.system) == (query.kind, query.system))
+        return run.dim == (query.dim or dim)
 
-    def rows(self, cell: Cell, query: Query) -> Rows | None:
-        """What a figure of one cell is made of; None where it has not been run."""
-        key = cell, query
+    def rows(self, run: Run, query: Query) -> Rows | None:
+        """What a figure of one run is made of; None where it has not been run."""
+        key = run, query
         if key not in self._rows:
-            self._rows[key] = self._read(cell, query)
+            self._rows[key] = self._read(run, query)
         return self._rows[key]
 
     def combine(self, function: Callable[..., Any], *queries: Query) -> Estimate | None:
@@ -193,8 +193,8 @@ class Results:
     def _resampled(self, query: Query) -> dict[int, tuple[float, Array]]:
         if query not in self._replicas:
             out = {}
-            for cell in self.cells:
-                rows = self.rows(cell, query) if self.asks_for(query, cell) else None
+            for run in self.runs:
+                rows = self.rows(run, query) if self.asks_for(query, run) else None
                 if rows is not None:
                     once = np.ones((1, rows.n_events), np.int64)
                     value = float(figure(rows, query.figure, once, self.size.energy_bins)[0])
@@ -202,12 +202,12 @@ class Results:
                     many = figure(rows, query.figure, weights, self.size.energy_bins)
                     if all(n < 2 for _, n in rows.strata):
                         many = np.full_like(many, np.nan)
-                    out[cell.seed] = value, many
+                    out[run.seed] = value, many
             self._replicas[query] = out
         return self._replicas[query]
 
-    def _read(self, cell: Cell, query: Query) -> Rows | None:
-        kept = self.tests.get(cell, {})
+    def _read(self, run: Run, query: Query) -> Rows | None:
+        kept = self.tests.get(run, {})
         names = [SPECTRUM] if query.sample == "mixed" else [f"{query.sample}-{n:02d}" for n in query.particles]
         readout = self.readout(query.kind, query.system, query.readout)
         if not names or any(n not in kept or readout not in kept[n]["readouts"] for n in names):

@@ -1,4 +1,4 @@
-"""The benchmark: every cell of the matrix trained, tuned and tested, each step kept; then results and report."""
+"""The benchmark: every run of the matrix trained, tuned and tested, each step kept; then results and report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cmlflow_benchmarks.physics.matrix import (
     SIZES,
     SPECTRUM,
     SYSTEMS,
-    Cell,
+    Run,
     Size,
     available_systems,
-    cells,
     datasets,
     plain,
+    planned_runs,
     readouts_of,
     recipe_of,
     sets_to_test,
@@ -53,7 +53,7 @@ def physics_benchmark(
     seeds: Sequence[int] = (1, 2, 3),
     models: Sequence[str] = (),
     train: bool = True,
-    run: bool = True,
+    report_only: bool = False,
     again: bool = False,
     library: str | Path | None = None,
     device: str = "cpu",
@@ -82,9 +82,9 @@ def physics_benchmark(
     models : sequence of str
         Trained models in place of training, see `cmlflow_benchmarks.physics.models.given_models`.
     train : bool, default=True
-        Train cells for which there is no model; without, they are not run.
-    run : bool, default=True
-        Without, only write results and report of what `folder` keeps.
+        Train runs for which there is no model; without, they are not run.
+    report_only : bool, default=False
+        Run nothing, only write results and report of what `folder` keeps.
     again : bool, default=False
         Make results anew that were kept with other settings, in place of an error.
     library : path, optional
@@ -110,23 +110,23 @@ def physics_benchmark(
     first = max(dims)
     matrix = [
         c
-        for c in cells(how, kinds, names, dims, seeds)
+        for c in planned_runs(how, kinds, names, dims, seeds)
         if SYSTEMS[c.system].own or c.dim == first or c.seed == min(seeds)
     ]
     folder = Path(folder)
     given = given_models(models, how, matrix)
     say = printer(verbose)
-    for cell in matrix if run else []:
-        here = cell in given or (folder / "models" / cell.name).exists()
-        if not here and not again and _finished(folder, how, cell, library):
-            say(f"{cell.name}: all kept, without its model")
-        elif train or cell in given or (folder / "models" / cell.name / "trained.json").exists():
-            run_cell(cell, how, folder, given.get(cell), library=library, device=device, again=again, say=say)
+    for run in [] if report_only else matrix:
+        here = run in given or (folder / "models" / run.name).exists()
+        if not here and not again and _finished(folder, how, run, library):
+            say(f"{run.name}: all kept, without its model")
+        elif train or run in given or (folder / "models" / run.name / "trained.json").exists():
+            carry_out(run, how, folder, given.get(run), library=library, device=device, again=again, say=say)
     results = collected(folder, how, matrix)
     states = {c: _state(results, c) for c in matrix}
     claims, aims = judged(results), goals(results)
     marks = facts(command)
-    out: dict[str, Any] = marks | {"size": plain(how), "cells": _cells(results, states)}
+    out: dict[str, Any] = marks | {"size": plain(how), "cells": _runs(results, states)}
     out |= {"figures": figures_of(results), "equal": equally_tuned(results), "claims": claims}
     out["goals"] = aims if "best" in results.systems else []
 
@@ -136,8 +136,8 @@ def physics_benchmark(
     return publish(folder, out, markdown, write_page, say, indent=1)
 
 
-def run_cell(
-    cell: Cell,
+def carry_out(
+    run: Run,
     size: Size,
     folder: Path,
     given: str | None = None,
@@ -147,51 +147,51 @@ def run_cell(
     again: bool = False,
     say: Say = print,
 ) -> None:
-    """Train or take the model of a cell, tune it, test it; steps that are kept are not repeated."""
+    """Train or take the model of a run, tune it, test it; steps that are kept are not repeated."""
     start = time.process_time()
-    model, origin = model_of(cell, size, folder, given, library=library, device=device, again=again, verbose=False)
-    home, readouts = folder / "cells" / cell.name, readouts_of(size, cell)
-    write_json(home / "model.json", {"settings": _model_settings(size, cell, library)} | origin, indent=1)
-    say(f"{cell.name}: model {origin['model']}, {_minutes(start)}")
-    tuned(model, home / "tuned.json", cell, size, origin, library=library, again=again)
-    say(f"{cell.name}: {len(readouts)} readouts tuned, {_minutes(start)}")
-    for which in sets_to_test(size, cell.kind):
+    model, origin = model_of(run, size, folder, given, library=library, device=device, again=again, verbose=False)
+    home, readouts = folder / "cells" / run.name, readouts_of(size, run)
+    write_json(home / "model.json", {"settings": _model_settings(size, run, library)} | origin, indent=1)
+    say(f"{run.name}: model {origin['model']}, {_minutes(start)}")
+    tuned(model, home / "tuned.json", run, size, origin, library=library, again=again)
+    say(f"{run.name}: {len(readouts)} readouts tuned, {_minutes(start)}")
+    for which in sets_to_test(size, run.kind):
         scored(model, home / f"{which.name}.json.gz", which, readouts, origin, library=library, again=again)
-        say(f"{cell.name}: tested on {which.name}, {_minutes(start)}")
+        say(f"{run.name}: tested on {which.name}, {_minutes(start)}")
 
 
-def collected(folder: Path, size: Size, matrix: Sequence[Cell]) -> Results:
-    """What a folder keeps of a matrix; of test sets only those of this size, made with the cell's model."""
-    tests: dict[Cell, dict[str, Any]] = {}
+def collected(folder: Path, size: Size, matrix: Sequence[Run]) -> Results:
+    """What a folder keeps of a matrix; of test sets only those of this size, made with the run's model."""
+    tests: dict[Run, dict[str, Any]] = {}
     tuning, origins = {}, {}
-    for cell in matrix:
-        home = folder / "cells" / cell.name
+    for run in matrix:
+        home = folder / "cells" / run.name
         if not (home / "model.json").exists():
             continue
-        origins[cell] = read_kept(home / "model.json")
-        weights = origins[cell]["weights"]
+        origins[run] = read_kept(home / "model.json")
+        weights = origins[run]["weights"]
         if (home / "tuned.json").exists():
-            tuning[cell] = read_kept(home / "tuned.json")
-        for which in sets_to_test(size, cell.kind):
+            tuning[run] = read_kept(home / "tuned.json")
+        for which in sets_to_test(size, run.kind):
             path = home / f"{which.name}.json.gz"
             found = read_kept(path) if path.exists() else None
             if found and (found["settings"]["weights"], found["settings"]["n_events"]) == (weights, which.n_events):
-                tests.setdefault(cell, {})[which.name] = found
+                tests.setdefault(run, {})[which.name] = found
     return Results(size, matrix, tests, tuning, origins)
 
 
-def _finished(folder: Path, size: Size, cell: Cell, library: str | Path | None) -> bool:
-    """Whether a cell is kept whole, by the recipe there is now: its model is not needed any more then."""
-    home = folder / "cells" / cell.name
-    wanted = _model_settings(size, cell, library)
+def _finished(folder: Path, size: Size, run: Run, library: str | Path | None) -> bool:
+    """Whether a run is kept whole, by the recipe there is now: its model is not needed any more then."""
+    home = folder / "cells" / run.name
+    wanted = _model_settings(size, run, library)
     if not (home / "model.json").exists() or read_kept(home / "model.json")["settings"] != wanted:
         return False
-    return len(collected(folder, size, [cell]).tests.get(cell, {})) == len(sets_to_test(size, cell.kind))
+    return len(collected(folder, size, [run]).tests.get(run, {})) == len(sets_to_test(size, run.kind))
 
 
-def _model_settings(size: Size, cell: Cell, library: str | Path | None) -> dict[str, Any]:
+def _model_settings(size: Size, run: Run, library: str | Path | None) -> dict[str, Any]:
     where = None if library is None else str(library)
-    return {"cell": plain(cell), "recipe": plain(recipe_of(size, cell)), "library": where}
+    return {"cell": plain(run), "recipe": plain(recipe_of(size, run)), "library": where}
 
 
 def figures_of(r: Results) -> list[dict[str, Any]]:
@@ -207,11 +207,11 @@ def figures_of(r: Results) -> list[dict[str, Any]]:
             where = [({"sample": sample, "particles": n}, (n,), None) for n in r.numbers]
             bins = pairwise(edges)
             where += [({"sample": sample, "energy": list(e)}, several, e) for e in bins]
-        for cell in dict.fromkeys((c.system, c.dim) for c in r.cells if c.kind == kind):
-            system, dim = cell
+        for run in dict.fromkeys((c.system, c.dim) for c in r.runs if c.kind == kind):
+            system, dim = run
             for tags, n, energy in where:
                 base = {"kind": kind, "system": system, "dim": dim} | tags
-                readouts = readouts_of(r.size, Cell(kind, system, dim, 1))
+                readouts = readouts_of(r.size, Run(kind, system, dim, 1))
                 for readout in readouts:
                     asked = RECONSTRUCTION if energy is None else tuple(f for f in RECONSTRUCTION if f != "ratio")
                     found = {f: r.estimate(Query(kind, system, sample, f, n, readout, energy, dim)) for f in asked}
@@ -227,19 +227,19 @@ def figures_of(r: Results) -> list[dict[str, Any]]:
     return out
 
 
-def _cells(r: Results, states: dict[Cell, str]) -> list[dict[str, Any]]:
+def _runs(r: Results, states: dict[Run, str]) -> list[dict[str, Any]]:
     out = []
-    for cell in r.cells:
-        origin = {k: v for k, v in r.origins.get(cell, {}).items() if k != "settings"}
-        tuning = {k: v for k, v in r.tuning.get(cell, {}).items() if k != "settings"}
-        own = {"own_readout": r.readout(cell.kind, cell.system, "native")}
-        out.append({"name": cell.name} | plain(cell) | own | {"state": states[cell]} | origin | {"tuning": tuning})
+    for run in r.runs:
+        origin = {k: v for k, v in r.origins.get(run, {}).items() if k != "settings"}
+        tuning = {k: v for k, v in r.tuning.get(run, {}).items() if k != "settings"}
+        own = {"own_readout": r.readout(run.kind, run.system, "native")}
+        out.append({"name": run.name} | plain(run) | own | {"state": states[run]} | origin | {"tuning": tuning})
     return out
 
 
-def _state(r: Results, cell: Cell) -> str:
-    there = len(r.tests.get(cell, {}))
-    return "done" if there == len(sets_to_test(r.size, cell.kind)) else "partly run" if there else "not run"
+def _state(r: Results, run: Run) -> str:
+    there = len(r.tests.get(run, {}))
+    return "done" if there == len(sets_to_test(r.size, run.kind)) else "partly run" if there else "not run"
 
 
 def _minutes(start: float) -> str:

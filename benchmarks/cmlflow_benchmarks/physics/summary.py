@@ -61,8 +61,8 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["| " + " | ".join([*head, "σ_eff", "σ_eff, floor"]) + " |", "|---|---|---:|---|---|---|---|---|---|---|"]
     order = list(SYSTEMS)
     for f in sorted(rows, key=lambda f: (f["kind"], f["sample"], f["particles"], order.index(f["system"]))):
-        cells = [f["kind"], f["sample"], str(f["particles"]), SYSTEMS[f["system"]].title, f["readout"]]
-        lines.append("| " + " | ".join(cells + [_figure(f.get(name)) for name in SHOWN]) + " |")
+        entries = [f["kind"], f["sample"], str(f["particles"]), SYSTEMS[f["system"]].title, f["readout"]]
+        lines.append("| " + " | ".join(entries + [_figure(f.get(name)) for name in SHOWN]) + " |")
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cmlflow.plots.page import table_html
-from cmlflow_benchmarks.physics.matrix import SYSTEMS, Cell, datasets, readouts_of, training_range
+from cmlflow_benchmarks.physics.matrix import SYSTEMS, Run, datasets, readouts_of, training_range
 from cmlflow_benchmarks.physics.paper import TABLE_1, TABLE_2, TABLE_3
 from cmlflow_benchmarks.physics.results import Query, Results
 from cmlflow_benchmarks.verdicts import Estimate
@@ -30,11 +30,11 @@ def readout_title(r: Results, kind: str, system: str, readout: str) -> str:
     return f"{title}, tuned on {r.size.wide[0]}–{r.size.wide[1]}" if wide else title
 
 
-def cell_table(r: Results, states: dict[Cell, str]) -> str:
+def run_table(r: Results, states: dict[Run, str]) -> str:
     """What has been run."""
     rows = []
-    for cell in r.cells:
-        origin, tuning, sets = r.origins.get(cell, {}), r.tuning.get(cell, {}), r.tests.get(cell, {})
+    for run in r.runs:
+        origin, tuning, sets = r.origins.get(run, {}), r.tuning.get(run, {}), r.tests.get(run, {})
         trained = f"{origin['minutes']:.1f} min" if "minutes" in origin else origin.get("model", "-")
         test_minutes = (
             sum(seconds * s["settings"]["n_events"] for s in sets.values() for seconds in s["cpu_seconds"].values())
@@ -42,7 +42,7 @@ def cell_table(r: Results, states: dict[Cell, str]) -> str:
         )
         tuned = f"{tuning['cpu_seconds'] / 60:.1f} min" if "cpu_seconds" in tuning else "-"
         tested = f"{test_minutes:.1f} min" if sets else "-"
-        rows.append([cell.kind, SYSTEMS[cell.system].title, cell.dim, cell.seed, states[cell], trained, tuned, tested])
+        rows.append([run.kind, SYSTEMS[run.system].title, run.dim, run.seed, states[run], trained, tuned, tested])
     head = ["kind", "system", "dimension", "seed", "state", "training, or model taken", "tuning (CPU)", "tests (CPU)"]
     return table_html(head, rows)
 
@@ -50,21 +50,21 @@ def cell_table(r: Results, states: dict[Cell, str]) -> str:
 def table_1(r: Results) -> str:
     """Thresholds found on the auxiliary samples, first seed of each dimension, beside those of the paper."""
     rows = []
-    for cell in [c for c in r.cells if c.seed == r.seeds[0]]:
-        tuning = r.tuning.get(cell)
-        for readout in readouts_of(r.size, cell):
+    for run in [c for c in r.runs if c.seed == r.seeds[0]]:
+        tuning = r.tuning.get(run)
+        for readout in readouts_of(r.size, run):
             found = NOT_RUN if tuning is None else _setting(tuning["thresholds"].get(readout, {}))
             score = {} if tuning is None else tuning["scores"].get(readout, {})
             shown = [_plain(score.get(f)) for f in ("efficiency", "purity", "ratio")]
-            printed = _paper_1(cell, readout, readout == r.readout(cell.kind, cell.system, "native"))
-            title = readout_title(r, cell.kind, cell.system, readout)
-            rows.append([cell.kind, SYSTEMS[cell.system].title, cell.dim, title, found, printed, *shown])
+            printed = _paper_1(run, readout, readout == r.readout(run.kind, run.system, "native"))
+            title = readout_title(r, run.kind, run.system, readout)
+            rows.append([run.kind, SYSTEMS[run.system].title, run.dim, title, found, printed, *shown])
     head = ["kind", "system", "dim.", "readout", "thresholds here", "paper", "efficiency", "purity", "ratio"]
     return table_html(head, rows, "Thresholds, and what they reach on the auxiliary sample")
 
 
-def _paper_1(cell: Cell, readout: str, native: bool) -> str:
-    printed = TABLE_1.get((cell.kind, cell.system), {}) if cell.dim == 16 else {}
+def _paper_1(run: Run, readout: str, native: bool) -> str:
+    printed = TABLE_1.get((run.kind, run.system), {}) if run.dim == 16 else {}
     if readout == "ward" and printed:
         return f"height {printed['ward']:g}"
     return f"threshold {printed['threshold']:g}, radius {printed['radius']:g}" if native and printed else "-"
@@ -105,7 +105,7 @@ def table_3(r: Results) -> str:
     """Dimension of the embedding, mixed model on mixed events with the spectrum of training."""
     rows = []
     for system in r.systems:
-        dims = {c.dim for c in r.cells if (c.kind, c.system) == ("mixed", system)} or {
+        dims = {c.dim for c in r.runs if (c.kind, c.system) == ("mixed", system)} or {
             d for s, d, _ in TABLE_3 if s == system
         }
         for dim in sorted(dims, reverse=True):
@@ -218,7 +218,7 @@ def readout_table(r: Results, kind: str, sample: str, systems: Sequence[str], re
     for n in r.numbers:
         for system in systems:
             own = [r.readout(kind, system, readout) for readout in readouts or ()]
-            for name in dict.fromkeys(own) if own else readouts_of(r.size, Cell(kind, system, 0, 1)):
+            for name in dict.fromkeys(own) if own else readouts_of(r.size, Run(kind, system, 0, 1)):
                 figures = ("efficiency", "purity", "ratio", "resolution", "floor")
                 found = [shown(r.estimate(Query(kind, system, sample, f, (n,), name))) for f in figures]
                 rows.append([n, SYSTEMS[system].title, readout_title(r, kind, system, name), *found])
@@ -242,18 +242,18 @@ def control_table(r: Results, kind: str, sample: str, controls: Sequence[str]) -
 
 
 def condensed(rows: Sequence[list[Any]], labels: int) -> list[list[Any]]:
-    """Rows with the same first cell become one where nothing of them has been run."""
+    """Rows with the same first entry become one where nothing of them has been run."""
     out: list[list[Any]] = []
     for name in dict.fromkeys(row[0] for row in rows):
         group = [row for row in rows if row[0] == name]
-        if all(cell in (NOT_RUN, "-") for row in group for cell in row[labels:]):
+        if all(entry in (NOT_RUN, "-") for row in group for entry in row[labels:]):
             group = [[name, *["all"] * (labels - 1), *[NOT_RUN] * (len(group[0]) - labels)]]
         out += group
     return out
 
 
 def shown(estimate: Estimate | None, signed: bool = False) -> str:
-    """A figure as a cell shows it."""
+    """A figure as tables show it."""
     if estimate is None:
         return NOT_RUN
     if not signed or estimate.value != estimate.value:

@@ -18,7 +18,7 @@ from cmlflow.simulation import simulate
 from cmlflow_benchmarks.keeping import kept
 from cmlflow_benchmarks.physics.matrix import (
     WIDE,
-    Cell,
+    Run,
     Size,
     TestSet,
     as_json,
@@ -35,7 +35,7 @@ TUNING_SEED = 1
 def tuned(
     model: MetricClusterer,
     path: Path,
-    cell: Cell,
+    run: Run,
     size: Size,
     origin: dict[str, Any],
     *,
@@ -50,7 +50,7 @@ def tuned(
         Gets the thresholds.
     path : Path
         File that keeps them.
-    cell : Cell
+    run : Run
     size : Size
     origin : dict
         Identity of the model.
@@ -62,8 +62,8 @@ def tuned(
         ``thresholds`` by readout; ``scores``, the figures of the chosen settings on the auxiliary events;
         ``cpu_seconds``.
     """
-    readouts, grids = readouts_of(size, cell), grids_of(size, cell)
-    samples = {wide: auxiliary(size, cell.kind, wide) for wide in (False, True)}
+    readouts, grids = readouts_of(size, run), grids_of(size, run)
+    samples = {wide: auxiliary(size, run.kind, wide) for wide in (False, True)}
     settings = {"weights": origin["weights"], "seed": TUNING_SEED, "readouts": list(readouts), "grids": grids}
     settings["library"] = None if library is None else str(library)
     for wide, (sample, n_events) in samples.items():

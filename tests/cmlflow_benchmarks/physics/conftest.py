@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmlflow_benchmarks.physics.matrix import SIZES, Cell, cells, readouts_of, sets_to_test
+from cmlflow_benchmarks.physics.matrix import SIZES, Run, planned_runs, readouts_of, sets_to_test
 from cmlflow_benchmarks.physics.results import Results
 
 FIGURES = ("recall_at_1", "recall_at_10", "contamination_at_10", "auc", "d_intra", "d_inter")
@@ -44,24 +44,24 @@ def kept_set(n_particles, n_events, *, found, pure, ratio, width, embedding, sca
 def results_of(matrix, size, quality):
     """Results in which each system has a quality: ``good`` or ``poor``, the second worse with more particles."""
     tests, tuning, origins = {}, {}, {}
-    for cell in matrix:
-        if cell.system not in quality:
+    for run in matrix:
+        if run.system not in quality:
             continue
-        good = quality[cell.system] == "good"
+        good = quality[run.system] == "good"
         out = {}
-        for which in sets_to_test(size, cell.kind):
+        for which in sets_to_test(size, run.kind):
             n = which.n_particles or 3
             out[which.name] = kept_set(
                 n, which.n_events, found=0.98 if good else 0.9 - 0.015 * n, pure=0.95 if good else 0.9 - 0.025 * n,
                 ratio=1.0 if good else 1 - 0.02 * n, width=0.02 if good else 0.1, embedding=GOOD if good else POOR,
-                scatter=1.0 if good else 5.0, readouts=readouts_of(size, cell), seed=cell.seed,
+                scatter=1.0 if good else 5.0, readouts=readouts_of(size, run), seed=run.seed,
             )  # fmt: skip
-        tests[cell] = out
-        names = readouts_of(size, cell)
-        tuning[cell] = {"thresholds": {r: {"height": 5.0} for r in names}, "cpu_seconds": 60.0} | {
+        tests[run] = out
+        names = readouts_of(size, run)
+        tuning[run] = {"thresholds": {r: {"height": 5.0} for r in names}, "cpu_seconds": 60.0} | {
             "scores": {r: {"efficiency": 0.9, "purity": 0.9, "ratio": None} for r in names}
         }
-        origins[cell] = {"model": cell.name, "weights": "0"}
+        origins[run] = {"model": run.name, "weights": "0"}
     return Results(size, matrix, tests, tuning, origins)
 
 
@@ -74,7 +74,7 @@ def size():
 
 @pytest.fixture(scope="session")
 def matrix(size):
-    return cells(size, ("em", "mixed"), ("supcon", "oc"), (16,), (1, 2))
+    return planned_runs(size, ("em", "mixed"), ("supcon", "oc"), (16,), (1, 2))
 
 
 @pytest.fixture(scope="session")
@@ -89,5 +89,5 @@ def make():
 
 
 @pytest.fixture
-def em_cell():
-    return Cell("em", "supcon", 16, 1)
+def em_run():
+    return Run("em", "supcon", 16, 1)

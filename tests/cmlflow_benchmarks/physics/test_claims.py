@@ -9,7 +9,7 @@ from cmlflow.recipes import RECIPES, recipe
 from cmlflow_benchmarks.physics import paper
 from cmlflow_benchmarks.physics.claims import CLAIMS, judged
 from cmlflow_benchmarks.physics.goals import goals
-from cmlflow_benchmarks.physics.matrix import Cell, cells, readouts_of
+from cmlflow_benchmarks.physics.matrix import Run, planned_runs, readouts_of
 from cmlflow_benchmarks.physics.results import Estimate, Query
 from cmlflow_benchmarks.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, TOO_FEW, Test, verdict
 
@@ -85,9 +85,9 @@ def with_best(monkeypatch):
 
 @pytest.mark.usefixtures("with_best")
 def test_goals_are_met_or_not(make, size):
-    assert "density@wide" in readouts_of(size, Cell("em", "best", 16, 1))
-    asked = cells(size, ["em"], ["supcon", "best"], [16], [1])
-    assert Cell("em", "best", 16, 1) in asked
+    assert "density@wide" in readouts_of(size, Run("em", "best", 16, 1))
+    asked = planned_runs(size, ["em"], ["supcon", "best"], [16], [1])
+    assert Run("em", "best", 16, 1) in asked
     better, worse = (
         {g["goal"]: g for g in goals(make(asked, size, quality))}
         for quality in ({"supcon": "poor", "best": "good"}, {"supcon": "good", "best": "poor"})
@@ -103,7 +103,7 @@ def test_goals_are_met_or_not(make, size):
 @pytest.mark.usefixtures("with_best")
 @pytest.mark.parametrize(("best", "met"), [(0.0249, True), (0.0251, False)])
 def test_where_supcon_is_at_the_floor_best_has_to_be_within_half_a_percent(make, size, monkeypatch, best, met):
-    results = make(cells(size, ["em"], ["supcon", "best"], [16], [1]), size, {"supcon": "good", "best": "good"})
+    results = make(planned_runs(size, ["em"], ["supcon", "best"], [16], [1]), size, {"supcon": "good", "best": "good"})
     width = {("supcon", "resolution"): 0.02, ("supcon", "floor"): 0.02, ("best", "resolution"): best}
 
     def combine(formula, *queries):

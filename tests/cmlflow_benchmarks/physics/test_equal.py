@@ -3,7 +3,7 @@
 import pytest
 
 from cmlflow_benchmarks.physics.equal import best_readout, equal_table, equally_tuned
-from cmlflow_benchmarks.physics.matrix import cells
+from cmlflow_benchmarks.physics.matrix import planned_runs
 from cmlflow_benchmarks.physics.page import _equal
 from cmlflow_benchmarks.physics.results import Query
 
@@ -15,13 +15,13 @@ def score(efficiency, purity, ratio):
 @pytest.fixture
 def found(make, size):
     """Of EM models of two seeds; CLUE is best for OC on the wide sample, density on the usual one."""
-    r = make(cells(size, ("em",), ("supcon", "oc"), (16,), (1, 2)), size, {"supcon": "good", "oc": "poor"})
-    for cell, tuning in r.tuning.items():
+    r = make(planned_runs(size, ("em",), ("supcon", "oc"), (16,), (1, 2)), size, {"supcon": "good", "oc": "poor"})
+    for run, tuning in r.tuning.items():
         tuning["scores"] = {name: score(0.5, 0.5, 1.0) for name in tuning["scores"]}
-        if cell.system == "oc":
+        if run.system == "oc":
             tuning["scores"] |= {"density": score(1.0, 1.0, 1.0), "clue@wide": score(0.9, 0.9, 1.1)}
             tuning["scores"] |= {"hdbscan@wide": score(1.0, 1.0, 1.0), "density@wide": score(1.0, None, 1.0)}
-            tuning["scores"]["ward@wide"] = score(1.0, 1.0, 1.0) if cell.seed == 1 else score(0.2, 0.2, 1.0)
+            tuning["scores"]["ward@wide"] = score(1.0, 1.0, 1.0) if run.seed == 1 else score(0.2, 0.2, 1.0)
         else:
             tuning["scores"]["density@wide"] = score(0.9, 0.9, 1.0)
     return r
@@ -56,6 +56,6 @@ def test_tables_of_it(found):
 
 
 def test_nothing_where_one_is_missing(make, size):
-    alone = make(cells(size, ("em",), ("supcon", "oc"), (16,), (1,)), size, {"supcon": "good"})
+    alone = make(planned_runs(size, ("em",), ("supcon", "oc"), (16,), (1,)), size, {"supcon": "good"})
     assert equally_tuned(alone) == []
     assert "Not run" in _equal(alone)[0]

@@ -5,12 +5,12 @@ import pytest
 from cmlflow_benchmarks.physics import tables
 from cmlflow_benchmarks.physics.claims import judged
 from cmlflow_benchmarks.physics.goals import goals
-from cmlflow_benchmarks.physics.matrix import cells
+from cmlflow_benchmarks.physics.matrix import planned_runs
 from cmlflow_benchmarks.physics.page import claim_table
 
 
 def test_table_3_shows_the_paper_where_no_mixed_model_was_run(make, size):
-    found = make(cells(size, ["em"], ["supcon", "oc"], [16], [1]), size, {})
+    found = make(planned_runs(size, ["em"], ["supcon", "oc"], [16], [1]), size, {})
     table = tables.table_3(found)
     assert table.count("<tr>") == 1 + 8
     assert "0.722" in table
@@ -37,13 +37,13 @@ def test_claims_without_evidence_have_nothing_to_open():
 @pytest.mark.parametrize("n", [15, 8])
 def test_goals_without_values_are_not_missed(make, size, n):
     """Nothing has been run: no goal counts as met or missed."""
-    for goal in goals(make(cells(size, ["em"], ["supcon"], [16], [1]), size, {"supcon": "good"})):
+    for goal in goals(make(planned_runs(size, ["em"], ["supcon"], [16], [1]), size, {"supcon": "good"})):
         if f"at {n}" in goal["goal"]:
             assert goal["met"] is None
 
 
 def test_controls_are_shown_beside_what_they_vary_and_not_in_the_comparison(make, size):
-    matrix = cells(size, ["em"], ["supcon", "raw"], [16], [1, 2])
+    matrix = planned_runs(size, ["em"], ["supcon", "raw"], [16], [1, 2])
     found = make(matrix, size, {"supcon": "good", "raw": "poor"})
     assert (found.systems, found.controls) == (["supcon"], ["raw"])
     table = tables.control_table(found, "em", "em", ["raw"])

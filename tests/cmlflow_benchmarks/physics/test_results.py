@@ -8,7 +8,7 @@ import pytest
 import cmlflow
 from cmlflow.metrics import Interval, embedding_metrics
 from cmlflow.metrics.resolution import resolution
-from cmlflow_benchmarks.physics.matrix import SIZES, Cell, sets_to_test
+from cmlflow_benchmarks.physics.matrix import SIZES, Run, sets_to_test
 from cmlflow_benchmarks.physics.results import Estimate, Query
 from cmlflow_benchmarks.physics.rows import figure, joined, rows_of
 from cmlflow_benchmarks.physics.testing import TEST_SEED, score
@@ -64,8 +64,8 @@ def test_kept_embedding_figures_are_those_of_each_event(scored):
         assert kept["embedding"][name][0] == pytest.approx(value, rel=1e-3)
 
 
-def test_resampled_figures_agree_with_events_repeated_one_by_one(results, em_cell):
-    rows = rows_of("em-04", results.tests[em_cell]["em-04"], "ward")
+def test_resampled_figures_agree_with_events_repeated_one_by_one(results, em_run):
+    rows = rows_of("em-04", results.tests[em_run]["em-04"], "ward")
     times = np.random.default_rng(1).multinomial(rows.n_events, np.full(rows.n_events, 1 / rows.n_events), 3)
     for w in times:
         events = [i for i in range(rows.n_events) for _ in range(w[i])]
@@ -84,8 +84,8 @@ def test_resampled_figures_agree_with_events_repeated_one_by_one(results, em_cel
             assert figure(rows, name, w[None], BINS)[0] == pytest.approx(value, rel=1e-9), name
 
 
-def test_no_width_from_a_few_responses(results, em_cell):
-    rows = rows_of("em-04", results.tests[em_cell]["em-04"], "ward")
+def test_no_width_from_a_few_responses(results, em_run):
+    rows = rows_of("em-04", results.tests[em_run]["em-04"], "ward")
     few = rows.within(10, 20)
     assert 0 < len(few.energy) < 20
     w = np.zeros((2, rows.n_events), int)
@@ -96,8 +96,8 @@ def test_no_width_from_a_few_responses(results, em_cell):
     assert figure(few, "efficiency", w, BINS)[0] >= 0
 
 
-def test_joined_sets_are_resampled_within_each(results, em_cell):
-    parts = [rows_of(n, results.tests[em_cell][n], "ward") for n in ("em-04", "em-30")]
+def test_joined_sets_are_resampled_within_each(results, em_run):
+    parts = [rows_of(n, results.tests[em_run][n], "ward") for n in ("em-04", "em-30")]
     both = joined(parts)
     assert both.n_events == 60
     w = both.weights(20)
@@ -136,7 +136,7 @@ def test_what_is_missing_is_none(results, make, matrix, size):
 
 def test_only_seeds_that_both_have_are_compared(make, matrix, size):
     found = make(matrix, size, {"supcon": "good", "oc": "poor"})
-    found.tests.pop(Cell("em", "oc", 16, 2))
+    found.tests.pop(Run("em", "oc", 16, 2))
     a = Query("em", "supcon", "em", "purity", (8,))
     assert set(found.difference(a, replace(a, system="oc")).seeds) == {1}
 

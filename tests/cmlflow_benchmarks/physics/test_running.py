@@ -15,7 +15,7 @@ from cmlflow.cli import main
 from cmlflow_benchmarks.keeping import kept, read_kept, write_json
 from cmlflow_benchmarks.physics import models, running
 from cmlflow_benchmarks.physics.figures import distribution_figure, energy_figure, number_figure
-from cmlflow_benchmarks.physics.matrix import SIZES, Cell
+from cmlflow_benchmarks.physics.matrix import SIZES, Run
 from cmlflow_benchmarks.physics.page import write_physics_report
 from cmlflow_benchmarks.physics.running import figures_of, physics_benchmark
 
@@ -31,14 +31,14 @@ def run(tmp_path_factory):
     return folder, physics_benchmark(folder, TINY, **ONE, command="cmlflow benchmark physics")
 
 
-def test_results_hold_every_cell_and_figure(run):
+def test_results_hold_every_run_and_figure(run):
     folder, found = run
     assert found == json.loads((folder / "results.json").read_text())
     assert [c["name"] for c in found["cells"]] == ["em-supcon-16d-seed1", "em-oc-16d-seed1"]
-    for cell in found["cells"]:
-        assert cell["state"] == "done"
-        assert cell["minutes"] > 0
-        assert len(cell["tuning"]["thresholds"]) == (8 if cell["name"].startswith("em-supcon") else 10)
+    for run in found["cells"]:
+        assert run["state"] == "done"
+        assert run["minutes"] > 0
+        assert len(run["tuning"]["thresholds"]) == (8 if run["name"].startswith("em-supcon") else 10)
     shown = [f for f in found["figures"] if f.get("particles") == 2 and "readout" in f]
     assert {(f["system"], f["readout"]) for f in shown} >= {
         ("supcon", "density"),
@@ -63,7 +63,7 @@ def test_a_second_run_repeats_nothing(run, monkeypatch):
     again = physics_benchmark(folder, TINY, **ONE)
     assert again["figures"] == found["figures"]
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    assert physics_benchmark(folder, TINY, **ONE, run=False)["figures"] == found["figures"]
+    assert physics_benchmark(folder, TINY, **ONE, report_only=True)["figures"] == found["figures"]
 
 
 def test_what_is_missing_is_made_and_nothing_else(run, monkeypatch):
@@ -71,7 +71,7 @@ def test_what_is_missing_is_made_and_nothing_else(run, monkeypatch):
     lost = folder / "cells" / "em-oc-16d-seed1" / "em-02.json.gz"
     old = read_kept(lost)
     lost.unlink()
-    part = physics_benchmark(folder, TINY, **ONE, run=False)
+    part = physics_benchmark(folder, TINY, **ONE, report_only=True)
     assert [c["state"] for c in part["cells"]] == ["done", "partly run"]
     assert "partly run" in (folder / "report.html").read_text()
     made = []
@@ -85,7 +85,7 @@ def test_what_is_missing_is_made_and_nothing_else(run, monkeypatch):
     assert read_kept(lost)["readouts"] == old["readouts"]
 
 
-def test_a_kept_cell_does_not_need_its_model(run, tmp_path, monkeypatch):
+def test_a_kept_run_does_not_need_its_model(run, tmp_path, monkeypatch):
     folder, found = run
     copy = tmp_path / "checkout"
     shutil.copytree(folder / "cells", copy / "cells")
@@ -153,7 +153,7 @@ def test_wrong_names_fail_in_one_line(tmp_path, capsys):
 def test_report_holds_tables_figures_and_claims(results, tmp_path):
     from cmlflow_benchmarks.physics.claims import judged
 
-    states = dict.fromkeys(results.cells, "done")
+    states = dict.fromkeys(results.runs, "done")
     facts = {"cmlflow": "0", "date": "2026-01-01", "command": "cmlflow benchmark physics <here>"}
     page = write_physics_report(tmp_path / "r.html", results, states, judged(results), [], facts).read_text()
     titles = re.findall(r"<h2>(.*?)</h2>", page)
@@ -218,5 +218,5 @@ def test_command_with_a_packaged_model(tmp_path, capsys):
     assert "em-supcon-16d-seed1: tested on em-04" in capsys.readouterr().out
     assert main([*words, "--report-only"]) == 0
     assert "tested" not in capsys.readouterr().out
-    assert Cell("em", "supcon", 16, 1).name in (tmp_path / "results.json").read_text()
+    assert Run("em", "supcon", 16, 1).name in (tmp_path / "results.json").read_text()
     assert "cmlflow benchmark physics --quick" in (tmp_path / "report.html").read_text()
