@@ -9,8 +9,9 @@ from cmlflow_benchmarks.physics.equal import equal_table
 from cmlflow_benchmarks.physics.matrix import SYSTEMS
 
 EQUAL = (
-    "SupCon and OC equally tuned: thresholds from the same events, of more particles, and each with the readout that "
-    "comes nearest to perfect there; efficiency / purity / ratio, and SupCon − rival on the same test events"
+    "SupCon and OC equally tuned: thresholds from the same events, of more particles, and each with the",
+    "readout that comes nearest to perfect there; efficiency / purity / ratio, and SupCon − rival on the",
+    "same test events:",
 )
 SHOWN = ("efficiency", "purity", "ratio", "resolution", "floor")
 
@@ -41,7 +42,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     if controls := [f for f in rows if SYSTEMS[f["system"]].control_of]:
         lines += ["", "Variants, first seed:", "", *_scores(controls)]
     if found.get("equal"):
-        lines += ["", f"{EQUAL}:", "", *equal_table(found["equal"])]
+        lines += ["", *EQUAL, "", *equal_table(found["equal"])]
     columns = list(dict.fromkeys(on for claim in found["claims"] for on in claim["verdicts"]))
     lines += ["", "| claim | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for claim in found["claims"]:
