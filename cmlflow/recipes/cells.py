@@ -164,5 +164,8 @@ def run_cell_recipe(
     )
     model.fit(train, validation, folder=folder, tensorboard=tensorboard)
     if is_first():
-        model.calibrate(list(tuning)).save(folder)
+        chosen = list(tuning)
+        if isinstance(model, PointNetRegressor):
+            model.tune(chosen)
+        model.calibrate(chosen).save(folder)
     return model

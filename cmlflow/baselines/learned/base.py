@@ -55,6 +55,8 @@ class CellNetwork(ABC):
     loss : CellLoss
     calibration : tuple of float
         Of `cmlflow.association.origin.calibrated`; empty before `calibrate`.
+    calibrations : dict of str to tuple of float
+        The same by mode, where a network has several.
     history_ : History or None
     trained_on_ : dict
         ``sample`` and ``detector``.
@@ -67,6 +69,7 @@ class CellNetwork(ABC):
     def __init__(self, config: Any, training: TrainingConfig, device: str = "cpu", verbose: bool = False) -> None:
         self.config, self.training, self.device, self.verbose = config, training, device, verbose
         self.calibration: tuple[float, ...] = ()
+        self.calibrations: dict[str, tuple[float, ...]] = {}
         self.history_: History | None = None
         self.trained_on_: dict[str, Any] = {"sample": None, "detector": None}
         with torch.random.fork_rng(devices=[]):
@@ -130,7 +133,7 @@ class CellNetwork(ABC):
         )
         self.network.cpu()
         round_weights(self.network)
-        self.calibration = ()
+        self.calibration, self.calibrations = (), {}
         name = getattr(getattr(events, "sample", None), "name", None)
         self.trained_on_ = {"sample": name, "detector": detectors.pop() if len(detectors) == 1 else None}
         return self
@@ -146,9 +149,14 @@ class CellNetwork(ABC):
         sample = list(as_events(events))
         require_tracks(sample)
         self.calibration = ()
+        self.calibration = self.fitted_calibration(sample, self.predict(sample))
+        return self
+
+    def fitted_calibration(self, events: Sequence[Event], found: Sequence[CellShares]) -> tuple[float, ...]:
+        """The numbers that make the sums of shares, which are not calibrated, unbiased."""
         parts, true = [], []
         unassigned = self.loss.output == "parts"
-        for event, shares in zip(sample, self.predict(sample), strict=True):
+        for event, shares in zip(events, found, strict=True):
             if not event.n_hits:
                 continue
             charged, neutral = shares.charged.sum(axis=0), shares.neutral
@@ -160,8 +168,7 @@ class CellNetwork(ABC):
                 of[:, 0] += of[:, 2]
                 of[:, 2] = 0
             true.append(of)
-        self.calibration = fit_origin(parts, true, [e.energy for e in sample if e.n_hits])
-        return self
+        return fit_origin(parts, true, [e.energy for e in events if e.n_hits])
 
     def predict(self, events: Sequence[Event] | Iterable[Event]) -> list[CellShares]:
         """Shares of the cells of every event.
@@ -183,6 +190,7 @@ class CellNetwork(ABC):
         config |= {
             "training": asdict(self.training),
             "calibration": list(self.calibration),
+            "calibrations": {mode: list(numbers) for mode, numbers in self.calibrations.items()},
             "trained_on": self.trained_on_,
         }
         write_regressor(folder, config, self.network.state_dict())
@@ -219,6 +227,7 @@ class CellNetwork(ABC):
         except (TypeError, KeyError, RuntimeError) as err:
             raise ValueError(f"{name}: configuration and weights do not fit together ({err})") from err
         model.calibration = tuple(float(v) for v in config["calibration"])
+        model.calibrations = {mode: tuple(numbers) for mode, numbers in config.get("calibrations", {}).items()}
         model.trained_on_ = config["trained_on"]
         return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -13,21 +13,19 @@ from numpy.typing import NDArray
 from cmlflow.association.cell_shares import CellShares, require_tracks
 from cmlflow.baselines.learned.base import CellNetwork
 from cmlflow.baselines.learned.clouds import Cloud, network_scores
+from cmlflow.baselines.learned.focus import FEATURES, SLAB_SCALES, fit_scales, focus_clouds
 from cmlflow.baselines.learned.inference import MODES, Inference, common, iterative, true_steps
 from cmlflow.baselines.learned.losses import CellLoss
 from cmlflow.detectors import DETECTORS, Slab
 from cmlflow.event import Event, as_events
-from cmlflow.event.deposits import origins
-from cmlflow.metrics.association import track_shares
+from cmlflow.metrics.association import association_counts, evaluate_association, track_shares
 from cmlflow.nets.pointnet import PointNet
-from cmlflow.sampling.focus import CELL, FOCUS, RADIUS, FocusSample, focus_samples
+from cmlflow.sampling.focus import RADIUS, focus_samples
 from cmlflow.training import TrainingConfig
 
-FEATURES = 9
 SLAB_RADIUS = 0.4
-LEAST_ENERGY = 1e-3
-SLAB_SCALES = (200.0, 15.0, 60.0, 10.0, 6.0)
-"""Centre of z, scales of x and y, of z, of the distance to the track [cm], and of the layer."""
+SPREADS, NOISES, LEASTS = (0.03, 0.06, 0.1, 0.2), (0.0, 1.0, 2.0), (0.0, 0.05)
+"""Settings of inference that `PointNetRegressor.tune` tries."""
 USUAL = TrainingConfig(
     max_epochs=14,
     batch_size=32,
@@ -160,10 +158,44 @@ class PointNetRegressor(CellNetwork):
         require_tracks(sample)
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
+        settings, numbers = self.config.inference, self.calibrations.get(mode, self.calibration)
         if mode == "iterative":
-            return iterative(sample, self.focus_parts, self.config.inference, self.calibration)
+            return iterative(sample, self.focus_parts, settings, numbers)
+        return [common(e, p, settings, numbers) for e, p in zip(sample, self.focus_parts(sample), strict=True)]
+
+    def calibrate(self, events: Sequence[Event] | Iterable[Event]) -> Self:
+        """Make summed charged and neutral energies unbiased in both modes; see `CellNetwork.calibrate`."""
+        sample = list(as_events(events))
+        self.calibration, self.calibrations = (), {}
+        found = {mode: self.fitted_calibration(sample, self.cell_shares(sample, mode)) for mode in MODES}
+        self.calibrations, self.calibration = found, found[self.config.mode]
+        return self
+
+    def tune(self, events: Sequence[Event] | Iterable[Event]) -> Self:
+        """Choose the settings of inference with the largest energy-weighted F1 on events that were not trained on.
+
+        Call it before `calibrate`: it forgets an earlier calibration. On events of one track there is nothing to
+        choose, and the settings stay.
+
+        Raises
+        ------
+        ValueError
+            Tracks that are not known (None).
+        """
+        sample = list(as_events(events))
+        require_tracks(sample)
+        self.calibration, self.calibrations = (), {}
         settings = self.config.inference
-        return [common(e, p, settings, self.calibration) for e, p in zip(sample, self.focus_parts(sample), strict=True)]
+        if any(len(e.tracks or ()) > 1 for e in sample):
+            parts = self.focus_parts(sample)
+            wide = [replace(settings, spread=spread) for spread in SPREADS]
+            ways = [[common(e, p, s) for e, p in zip(sample, parts, strict=True)] for s in wide]
+            settings = wide[_best(sample, ways)]
+            some = sample[: len(sample) // 2 + 1]
+            steps = [replace(settings, noise=noise, least=least) for noise in NOISES for least in LEASTS]
+            settings = steps[_best(some, [iterative(some, self.focus_parts, s) for s in steps])]
+        self.config = replace(self.config, inference=settings)
+        return self
 
     def focus_parts(self, events: Sequence[Event], chosen: Sequence[int] | None = None) -> list[NDArray[np.float64]]:
         """What each track's sample says of its cells.
@@ -211,55 +243,14 @@ class PointNetRegressor(CellNetwork):
         return cls(PointNetConfig(**parameters, inference=inference, scales=scales), training, device)
 
 
-def focus_clouds(
-    event: Event, samples: Sequence[FocusSample], scales: Sequence[float] = SLAB_SCALES, truth: bool = True
-) -> Iterator[Cloud]:
-    """Focus samples as points of a network, nine features each.
-
-    x and y from where the focus track enters, z, and the distance to the focus track, scaled; half the logarithm of the
-    energy or momentum [GeV]; kind as three numbers (cell, focus track, other track); layer.
-
-    Parameters
-    ----------
-    event : Event
-    samples : sequence of FocusSample
-        Of this event.
-    scales : sequence of 5 float
-        As in `PointNetConfig`.
-    truth : bool, default=True
-        Also the true parts of the focus track, other tracks, neutral particles and none.
-    """
-    assert event.tracks is not None
-    centre, across, along, near, depth = scales
-    if truth:
-        of, own = origins(event).astype(np.float64), track_shares(event)
-    for s in samples:
-        x = np.zeros((len(s), FEATURES), np.float32)
-        x[:, :2] = (s.position[:, :2] - event.tracks.entry[s.track, :2]) / across
-        x[:, 2] = (s.position[:, 2] - centre) / along
-        x[:, 3] = s.distance / near
-        x[:, 4] = 0.5 * np.log(np.maximum(s.energy, LEAST_ENERGY))
-        x[np.arange(len(s)), 5 + np.select([s.kind == CELL, s.kind == FOCUS], [0, 1], 2)] = 1
-        x[:, 8] = s.layer / depth
-        cell = s.kind == CELL
-        parts = np.zeros((len(s), 4), np.float32)
-        if truth and np.isfinite(own[s.track]).all() and event.tracks.particle[s.track] >= 0:
-            hit = s.index[cell]
-            focus = own[s.track][hit]
-            other = np.maximum(of[hit, 0] - focus, 0.0)
-            parts[cell] = np.stack([focus, other, of[hit, 1], of[hit, 2]], axis=1)
-        energy = np.where(cell, s.energy, 0).astype(np.float32)
-        index = np.where(cell, s.index, -1)
-        yield Cloud(x, parts, energy, index, f"{event.title}, track {s.track}")
-
-
-def fit_scales(samples: Sequence[FocusSample]) -> tuple[float, ...]:
-    """Scales of a training sample, as in `PointNetConfig`."""
-    if not samples:
-        return SLAB_SCALES
-    middle = [s.position - s.position[s.kind == FOCUS][:1] for s in samples]
-    across, position = np.concatenate(middle), np.concatenate([s.position for s in samples])
-    distance, layer = (np.concatenate([getattr(s, name) for s in samples]) for name in ("distance", "layer"))
-    numbers = (position[:, 2].mean(), across[:, :2].std(), position[:, 2].std(), distance.std(), layer.max())
-    centre, *widths = (float(v) for v in numbers)
-    return (centre, *(max(w, 1e-3) for w in widths))
+def _best(events: Sequence[Event], ways: Sequence[Sequence[CellShares]]) -> int:
+    """The way with the largest energy-weighted F1, the first of equal ones."""
+    scores = []
+    for shares in ways:
+        known = [(e.particle_id >= 0)[None] for e in events]
+        counts = [
+            association_counts(s.charged, track_shares(e), e.energy, mask)
+            for e, s, mask in zip(events, shares, known, strict=True)
+        ]
+        scores.append(np.nan_to_num(float(evaluate_association(counts, bootstrap=0)["weighted_f1"])))
+    return int(np.argmax(scores))

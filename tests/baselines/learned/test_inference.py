@@ -1,13 +1,17 @@
 """Tracks brought together: perfect parts give the truth, energy is conserved, one track is the same both ways."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cmlflow import simulate
 from cmlflow.baselines.learned import PointNetConfig, PointNetRegressor
-from cmlflow.baselines.learned.inference import Inference, common, iterative, true_steps
+from cmlflow.baselines.learned.inference import MODES, Inference, common, iterative, true_steps
+from cmlflow.baselines.learned.pointnet import SPREADS
 from cmlflow.event.deposits import particle_shares
 from cmlflow.metrics import neutral_shares, track_shares
+from cmlflow.metrics.association import association_counts, evaluate_association
 from cmlflow.sampling.focus import focus_samples, track_distances
 
 
@@ -115,6 +119,32 @@ def test_far_tracks_have_little_to_say_of_neutral_energy(jets):
     even = common(event, parts, Inference(spread=100.0)).neutral[hit]
     assert near > even
     assert even == pytest.approx(1 / len(event.tracks), rel=1e-3)
+
+
+def test_settings_are_tuned_on_events_of_several_tracks(jets):
+    model = PointNetRegressor(PointNetConfig(width=0.1))
+    before = model.config.inference
+    assert model.tune(list(simulate("rho-tuning", 2, seed=1))).config.inference == before
+    tuned = model.tune(jets).config.inference
+
+    def f1(settings):
+        found = [common(e, p, settings) for e, p in zip(jets, model.focus_parts(jets), strict=True)]
+        counts = [
+            association_counts(s.charged, track_shares(e), e.energy, (e.particle_id >= 0)[None])
+            for e, s in zip(jets, found, strict=True)
+        ]
+        return evaluate_association(counts, bootstrap=0)["weighted_f1"]
+
+    assert f1(tuned) == max(f1(replace(tuned, spread=spread)) for spread in SPREADS)
+
+
+def test_both_modes_are_calibrated(jets):
+    model = PointNetRegressor(PointNetConfig(width=0.1)).calibrate(jets)
+    true = sum(float(neutral_shares(e) @ e.energy) for e in jets)
+    for mode in MODES:
+        found = model.cell_shares(jets, mode)
+        got = sum(float(s.neutral @ e.energy) for e, s in zip(jets, found, strict=True))
+        assert got == pytest.approx(true, rel=0.1), mode
 
 
 def test_settings_are_checked():

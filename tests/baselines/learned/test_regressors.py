@@ -8,8 +8,9 @@ import pytest
 import cmlflow
 from cmlflow import Event, simulate
 from cmlflow.baselines.learned import NeutralConfig, NeutralRegressor, PointNetConfig, PointNetRegressor
+from cmlflow.baselines.learned.focus import focus_clouds
 from cmlflow.baselines.learned.neutral import event_cloud
-from cmlflow.baselines.learned.pointnet import USUAL, focus_clouds
+from cmlflow.baselines.learned.pointnet import USUAL
 from cmlflow.event import Tracks
 from cmlflow.metrics import neutral_shares, track_shares
 from cmlflow.sampling import focus_samples

@@ -9,7 +9,8 @@ import torch
 import cmlflow
 from cmlflow.baselines.learned import SuperConfig, SuperResolver
 from cmlflow.baselines.learned.fine import children_of, factors, neutral_in_cells, true_fractions
-from cmlflow.baselines.learned.superresolution import USUAL, FineSample, FineTask, collate_fine, even_split
+from cmlflow.baselines.learned.fine_task import FineSample, FineTask, collate_fine
+from cmlflow.baselines.learned.superresolution import USUAL, even_split
 from cmlflow.detectors import slab_detector
 from cmlflow.metrics import neutral_shares
 from cmlflow.nets.superresolution import sibling_fractions
