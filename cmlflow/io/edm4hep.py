@@ -14,6 +14,7 @@ from cmlflow.event.arrays import whole, whole_number
 from cmlflow.io.blocks import BlockEvents
 from cmlflow.io.files import FormatError, PathLike
 from cmlflow.io.podio import collection_ids, collection_types, collections_of, encodings, leaf_of, relation, top_level
+from cmlflow.io.podio_cells import Cells, cells_of, links_of
 from cmlflow.io.podio_hits import Source, Steps, hits_of
 from cmlflow.io.root import Jagged, check_counts, entry_edges, open_root, open_tree, read_jagged
 
@@ -30,7 +31,8 @@ class Edm4hepEvents(BlockEvents):
     ----------
     path : path-like
     collections : sequence of str, optional
-        Collections of SimCalorimeterHit to read; all of them by default, in the order of the file.
+        Collections of SimCalorimeterHit to read; all of them by default, in the order of the file. Or those of
+        CalorimeterHit, after the others; they are read by default where there are none of SimCalorimeterHit.
     encoding : str or mapping of str to str, optional
         How cell numbers are packed, for all collections or by name, such as ``"system:5,side:-2,layer:9"``, where the
         file does not tell.
@@ -59,7 +61,8 @@ class Edm4hepEvents(BlockEvents):
     feature ``time`` [ns] of a hit is the mean time of its contributions, weighted with their energies. Frames may be
     TTrees of any layout of podio, or RNTuples. Where MCParticles are not stored, the numbers that the contributions
     name stand for the particles, whose kind and energy are unknown. Hits without contributions belong to an unknown
-    particle. Truth that no hit refers to causes a warning.
+    particle. Truth that no hit refers to causes a warning. Reconstructed hits (CalorimeterHit) have a time of their
+    own; links from them to MCParticles, normalised by their weights, are the shares of the particles.
     """
 
     def __init__(
@@ -78,10 +81,11 @@ class Edm4hepEvents(BlockEvents):
         with open_root(self.path) as file:
             self._ids, types = collection_ids(file), collection_types(file)
             told = encodings(file, self._ids)
-        there = collections_of(tree, "SimCalorimeterHit", types)
+        simulated = collections_of(tree, "SimCalorimeterHit", types)
+        there = simulated + collections_of(tree, "CalorimeterHit", types)
         if isinstance(collections, str):
             collections = [collections]
-        self.collections = list(there if collections is None else collections)
+        self.collections = list((simulated or there) if collections is None else collections)
         unknown = [name for name in self.collections if name not in there]
         if unknown or not there:
             raise FormatError(
@@ -92,13 +96,18 @@ class Edm4hepEvents(BlockEvents):
         given = {} if encoding is None else encoding
         self._encoding = told | (dict.fromkeys(self.collections, given) if isinstance(given, str) else dict(given))
         steps = collections_of(tree, "CaloHitContribution", types)
-        self._sources = [Source.of(tree, name, steps) for name in self.collections]
-        self._steps = [Steps.of(tree, name) for name in steps]
+        self._sources = [Source.of(tree, name, steps) for name in self.collections if name in simulated]
+        self._cells = [Cells.of(tree, name) for name in self.collections if name not in simulated]
+        self._links = links_of(tree) if self._cells else []
+        self._steps = [Steps.of(tree, name) for name in steps] if self._sources else []
         particles = collections_of(tree, "MCParticle", types)
         self._truth = self._named(particles) if len(particles) > 1 else next(iter(particles), None)
         branches = [b for source in self._sources for b in source.branches()]
         branches += [b for one in self._steps for b in one.branches()]
+        branches += [b for link in self._links for b in link.branches()]
         self._groups = [list(source.leaves.values()) for source in self._sources]
+        self._groups += [list(cells.leaves.values()) for cells in self._cells]
+        branches += [b for cells in self._cells for b in cells.leaves.values()]
         if self._truth is not None:
             self._own = [leaf_of(tree, self._truth, leaf) for leaf in _PARTICLE]
             parents = relation(names, self._truth, "parents", 0)
@@ -140,6 +149,8 @@ class Edm4hepEvents(BlockEvents):
         parts = [
             hits_of(source, arrays, i, steps, self._ids, self._encoding.get(source.name)) for source in self._sources
         ]
+        encoding = self._encoding
+        parts += [cells_of(c, arrays, i, self._links, self._ids, encoding.get(c.name)) for c in self._cells]
         first = np.cumsum([0, *(len(part.energy) for part in parts)])
         hit = np.concatenate([part.hit + offset for part, offset in zip(parts, first, strict=False)])
         index = np.concatenate([part.particle for part in parts])
@@ -157,7 +168,7 @@ class Edm4hepEvents(BlockEvents):
             np.concatenate([part.position for part in parts]) / 10,
             energy,
             np.concatenate([part.layer for part in parts]),
-            features={"time": time} if any(one.time is not None for one in self._steps) else None,
+            features={"time": time} if self._cells or any(one.time is not None for one in self._steps) else None,
             deposits=_summed(
                 np.concatenate((hit, empty)),
                 np.concatenate((particle, np.full(len(empty), UNKNOWN))),
@@ -171,11 +182,18 @@ class Edm4hepEvents(BlockEvents):
     def _tell(self, arrays: dict[str, Jagged]) -> None:
         """Warn once if the file has truth that no hit of a block refers to."""
         there = [name for name in (self._truth, *(one.name for one in self._steps)) if name is not None]
-        if self._told or not there or not any(len(arrays[s.leaves["energy"]].values) for s in self._sources):
+        if self._told or not there or not any(len(arrays[group[0]].values) for group in self._groups):
             return
         text = None
         linked = [source for source in self._sources if source.links is not None]
-        if not self._steps:
+        if not self._sources:
+            hits, end = (
+                [self._ids[c.name] for c in self._cells if c.name in self._ids],
+                self._ids.get(str(self._truth), -1),
+            )
+            if not any(link.leads(arrays, hits, end) for link in self._links):
+                text = f"no link leads from {', '.join(self.collections)} to {self._truth}"
+        elif not self._steps:
             text = "there are no contributions to hits"
         elif not linked:
             text = f"no relation leads from {', '.join(self.collections)} to contributions"

@@ -153,6 +153,54 @@ def test_of_several_collections_of_particles_the_one_that_is_named(opened):
     assert first.particles.pdg_id.tolist() == [211, 22]
 
 
+def reconstructed(kind, ends):
+    """Two reconstructed hits: links to both primaries with weights 1 and 3, and to one of another collection."""
+    hits, types = columns()
+    hits |= {
+        "Digi/Digi.cellID": [[7 << 4, 2 << 4], []],
+        "Digi/Digi.energy": [[8.0, 2.0], []],
+        "Digi/Digi.time": [[5.5, 7.0], []],
+        **{f"Digi/Digi.position.{axis}": [[10.0, 20.0], []] for axis in "xyz"},
+        "Link/Link.weight": [[1.0, 3.0, 2.0, 1.0], []],
+        f"{ends[0]}/{ends[0]}.index": [[0, 0, 1, 0], []],
+        f"{ends[0]}/{ends[0]}.collectionID": [[50, 50, 50, 99], []],
+        f"{ends[1]}/{ends[1]}.index": [[1, 2, 4, 1], []],
+        f"{ends[1]}/{ends[1]}.collectionID": [[1, 1, 98, 1], []],
+    }
+    return hits, types | {"Digi": "vector<edm4hep::CalorimeterHitData>", "Link": kind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [
+        ("std::vector<podio::LinkData>", ("_Link_from", "_Link_to")),
+        ("vector<edm4hep::MCRecoCaloParticleAssociationData>", ("Link#0", "Link#1")),
+        ("vector<edm4hep::MCRecoCaloParticleAssociationData>", ("_Link_rec", "_Link_sim")),
+    ],
+)
+def test_reconstructed_hits_and_their_links(opened, kind, ends):
+    how = {"ids": {"Digi": 50, "MCParticles": 1}, "told": {"Digi": "system:4,layer:6"}}
+    first, second = opened(*reconstructed(kind, ends), collections=["Digi"], **how)
+    assert (first.energy.tolist(), first.layer.tolist()) == ([8, 2], [7, 2])
+    assert first.features["time"].tolist() == [5.5, 7.0]
+    d = first.deposits
+    assert list(zip(d.hit.tolist(), d.particle.tolist(), d.energy.tolist(), strict=True)) == [
+        (0, 0, 2.0), (0, 1, 6.0), (1, -1, 2.0),
+    ]  # fmt: skip
+    assert second.n_hits == 0
+    both = opened(*reconstructed(kind, ends), collections=["ECal", "Digi"], **how)[0]
+    assert both.energy.tolist() == [3, 2, 0.5, 8, 2]
+    assert both.particle_id.tolist() == [0, 1, -1, 1, -1]
+    hits, types = reconstructed(kind, ends)
+    hits[f"{ends[1]}/{ends[1]}.collectionID"] = [[98] * 4, []]
+    with pytest.warns(UserWarning, match="no truth is found: no link leads from Digi to MCParticles"):
+        assert opened(hits, types, collections=["Digi"], **how)[0].particle_id.tolist() == [-1, -1]
+    hits, types = reconstructed(kind, ends)
+    hits[f"{ends[0]}/{ends[0]}.index"] = [[0, 9, 1, 0], []]
+    with pytest.raises(FormatError, match="names hit 9, but Digi has 2"):
+        opened(hits, types, collections=["Digi"], **how)[0]
+
+
 def test_collections_and_encoding_of_the_caller(opened):
     events = opened(*columns(), collections=["HCal"], encoding="system:4,layer:6", detector="clic")
     assert [e.layer.tolist() for e in events] == [[1], [2]]
@@ -320,10 +368,16 @@ def test_real_files(name, hits, pdg_id, layers):
 @pytest.mark.parametrize("name", ["example", "example_rntuple"])
 def test_real_files_of_podio_1(name):
     """Made by podio's own tests: every number counts up from the last; in both layouts the same."""
-    events = read(Path(os.environ["CMLFLOW_EXTERNAL_DATA"]) / "edm4hep" / f"{name}.root")
+    path = Path(os.environ["CMLFLOW_EXTERNAL_DATA"]) / "edm4hep" / f"{name}.root"
+    events = read(path)
     assert len(events) == 3
     for e in events:
         np.testing.assert_allclose(e.position, [[4.4, 4.5, 4.6]], rtol=1e-6)
         assert (e.energy.tolist(), e.features["time"].tolist()) == ([43], [44])
         assert e.deposits.energy.tolist() == [43]
         assert e.particles.pdg_id.tolist() == [80]  # the parent of the particle that the contribution names
+    digis = read(path, collections=["CalorimeterHitCollection"])
+    for e in digis:
+        np.testing.assert_allclose(e.position, [[4.6, 4.7, 4.8]], rtol=1e-6)
+        assert (e.energy.tolist(), e.features["time"].tolist()) == ([43], [45])
+        assert e.particles.pdg_id.tolist() == [80]
