@@ -58,7 +58,7 @@ def test_slopes_are_those_of_the_embedder(evaluate):
 
     event = EVENTS[False][0]
     (want,) = SlopesEmbedder().embed([event])
-    (have,) = evaluate(lambda x: [outputs(None, x)["embedding"]], x=event.features())
+    (have,) = evaluate(lambda x: [outputs(None, x)["embedding"]], x=event.inputs())
     np.testing.assert_allclose(have, want.z, rtol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_other_networks_are_refused(evaluate):
     network = build_network("supcon")
     network.head = torch.nn.Linear(32, 4)
     with pytest.raises(ValueError, match="head is Linear, expected EmbeddingHead"):
-        evaluate(lambda x: [outputs(network, x)["embedding"]], x=EVENTS[False][0].features()[:100])
+        evaluate(lambda x: [outputs(network, x)["embedding"]], x=EVENTS[False][0].inputs()[:100])
     network.backbone = torch.nn.Linear(5, 32)
     with pytest.raises(ValueError, match="backbone is Linear, expected EdgeConvBackbone"):
-        evaluate(lambda x: [outputs(network, x)["embedding"]], x=EVENTS[False][0].features()[:100])
+        evaluate(lambda x: [outputs(network, x)["embedding"]], x=EVENTS[False][0].inputs()[:100])
