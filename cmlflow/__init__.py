@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cmlflow.checks import check
     from cmlflow.clusterer import MetricClusterer
+    from cmlflow.comparison import compare
     from cmlflow.evaluation import evaluate
     from cmlflow.event import Deposits, Event, EventStore, Particles, Tracks
     from cmlflow.event.overlay import overlay
@@ -33,6 +35,8 @@ _WHERE = {
     "Tracks": "cmlflow.event",
     "TrainingConfig": "cmlflow.training",
     "build_network": "cmlflow.methods",
+    "check": "cmlflow.checks",
+    "compare": "cmlflow.comparison",
     "evaluate": "cmlflow.evaluation",
     "export_onnx": "cmlflow.export",
     "load": "cmlflow.loading",
@@ -56,6 +60,8 @@ __all__ = [
     "TrainingConfig",
     "__version__",
     "build_network",
+    "check",
+    "compare",
     "evaluate",
     "export_onnx",
     "load",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
+from cmlflow.checks import chosen, directions, pairs, precision, slopes, summary, warn
 from cmlflow.embedders import Embedder
 from cmlflow.event import Event, as_events
 from cmlflow.methods import METHODS, build_embedder, build_refiner
@@ -163,6 +164,9 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         if refiner is not None and embedder.takes_tracks:
             raise ValueError(f"refine is {self.refine}, expected 0 with tracks=True: such models reassign no hits")
         held_out = None if validation is None else as_events(validation)
+        seen = chosen(sample)
+        head = self.head if isinstance(self.head, str) else None
+        warn([*precision(seen), *directions(seen), *pairs(seen), *slopes(seen, head)])
         history = embedder.fit(
             sample,
             held_out,
@@ -180,6 +184,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         self.trained_on_: dict[str, Any] = {
             "sample": getattr(getattr(sample, "sample", None), "name", None),
             "detector": sample[0].detector if len(sample) else None,
+            **summary(sample),
         }
         if inputs is not None and inputs != Inputs():
             self.trained_on_["features"] = {name: dict(inputs.widths).get(name) for name in inputs.names}

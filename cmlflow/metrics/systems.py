@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmlflow.metrics import written
 from cmlflow.metrics.intervals import Interval, Weights, percentile_interval, replicas_of, resamples
 from cmlflow.metrics.residuals import statistic_of
 from cmlflow.metrics.resolution import bin_of
@@ -95,7 +97,7 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
     def __len__(self) -> int:
         return len(self.figures)
 
-    def table(self, names: Sequence[str] | None = None) -> tuple[list[str], list[list[Any]]]:
+    def table(self, names: Sequence[str] | None = None) -> written.Grid:
         """Head and rows of a table: a row for each figure, a column for each system.
 
         Parameters
@@ -105,18 +107,36 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
         """
         return _table(self.figures, names)
 
-    def versus_table(self, names: Sequence[str] | None = None) -> tuple[list[str], list[list[Any]]]:
+    def versus_table(self, names: Sequence[str] | None = None) -> written.Grid:
         """The same of `versus`."""
         return _table(self.versus, names)
 
-    def energy_table(self, name: str) -> tuple[list[str], list[list[Any]]]:
+    def energy_table(self, name: str) -> written.Grid:
         """One figure, or one of `versus`: a row for each bin of true energy, a column for each system."""
         nothing = Interval(float("nan"))
         rows: list[list[Any]] = []
         for part in self.by_energy:
             there = {system: own | part.versus.get(system, {}) for system, own in part.figures.items()}
             rows.append([f"{part.low:g}-{part.high:g}", *(own.get(name, nothing) for own in there.values())])
-        return ["energy [GeV]", *self.figures], rows
+        return written.Grid((["energy [GeV]", *self.figures], rows))
+
+    def to_frame(self) -> Any:
+        """A pandas data frame: one row for each figure of each system, and for each comparison with `against`.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        return written.frame(self.figures, self.versus, self.against)
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """The same as a file: system, against, figure, value, low, high."""
+        written.write_csv(path, self.figures, self.versus, self.against)
+
+    def to_latex(self, path: str | PathLike[str] | None = None) -> str:
+        """Tables of figures and of comparisons as LaTeX; also written to a file where there is a path."""
+        return written.write_latex(path, written.latex(self.figures, self.versus, self.against))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as numbers, lists [value, low, high] and dicts, ready for JSON; None for nan."""
@@ -149,9 +169,9 @@ class SystemFigures(Mapping[str, dict[str, Interval]]):
         return cls(figures, versus, state["against"], dict(state["n"]), state["low"], state["high"], parts)
 
     def __str__(self) -> str:
-        blocks = [_aligned(*self.table())]
+        blocks = [str(self.table())]
         if self.versus:
-            blocks.append(f"against {self.against}\n" + _aligned(*self.versus_table()))
+            blocks.append(f"against {self.against}\n" + str(self.versus_table()))
         return "\n\n".join(blocks)
 
     def __repr__(self) -> str:
@@ -261,17 +281,11 @@ def _figures(
 
 def _table(
     figures: Mapping[str, Mapping[str, Interval]], names: Sequence[str] | None
-) -> tuple[list[str], list[list[Any]]]:
+) -> written.Grid:
     found = dict.fromkeys(name for own in figures.values() for name in own)
     shown = list(found) if names is None else list(names)
     missing = Interval(float("nan"))
     rows = {name: [own.get(name, missing) for own in figures.values()] for name in shown}
     known = [[name.replace("_", " "), *row] for name, row in rows.items() if not all(isnan(v) for v in row)]
-    return ["figure", *figures], known
+    return written.Grid((["figure", *figures], known))
 
-
-def _aligned(head: list[str], rows: list[list[Any]]) -> str:
-    text = [head, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in text) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in text]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -15,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
+from cmlflow.checks import check, warn
 from cmlflow.event import Event, as_events
 from cmlflow.metrics import reconstruction_metrics
 from cmlflow.prediction.embedding import Embedding
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cmlflow.embedders import Embedder
     from cmlflow.refiners import Refiner
 
+WATCHED = 20  # first events that are compared with those of the training
 HITS_PER_GROUP = 16_000  # of events that are predicted together
 
 
@@ -182,7 +183,7 @@ class PredictMixin:
         tracks = self.embedder_.takes_tracks
         objects = [make_readout(which, self.embedder_.on_sphere, self.thresholds_) for which in readouts]
         work = partial(_predict_group, self.embedder_, objects, self._refiner())
-        some = groups(self._same_detector(events), lambda event: n_points(event, tracks), HITS_PER_GROUP)
+        some = groups(self._watched(events), lambda event: n_points(event, tracks), HITS_PER_GROUP)
         return in_order(work, some, executor)
 
     def score(self, events: Sequence[Event] | Iterable[Event], y: None = None) -> float:
@@ -238,20 +239,23 @@ class PredictMixin:
     def iter_embeddings(self, events: Iterable[Event]) -> Iterator[Embedding]:
         """Embeddings of hits and tracks, a few events at a time."""
         self._check_fitted()
-        return self.embedder_.embed(self._same_detector(events))
+        return self.embedder_.embed(self._watched(events))
 
     @abstractmethod
     def _refiner(self) -> Refiner | None:
         """The refiner as it was fitted, with its present settings."""
 
-    def _same_detector(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events; warns once about a detector of another family than that of the training."""
-        own, warned = self.trained_on_.get("detector"), False
+    def _watched(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events; warns once of what is unlike the training in the first ones, see `cmlflow.check`."""
+        first: list[Event] = []
         for event in events:
-            if own and event.detector and not warned and own.split("-")[0] != event.detector.split("-")[0]:
-                warned = True
-                warnings.warn(f"events of {event.detector!r}, but the model was trained on {own!r}", stacklevel=1)
+            if len(first) < WATCHED:
+                first.append(event)
+                if len(first) == WATCHED:
+                    warn(check(first, self))
             yield event
+        if first and len(first) < WATCHED:
+            warn(check(first, self))
 
     def _progress(self, events: Sequence[Event] | Iterable[Event]) -> Iterable[Event]:
         return tqdm(as_events(events), unit="event", disable=not self.verbose, dynamic_ncols=True)  # type: ignore[no-any-return]

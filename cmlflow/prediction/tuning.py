@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cmlflow.checks import why_unscored
 from cmlflow.event import Event
 from cmlflow.metrics.matching import match
 from cmlflow.metrics.reconstruction import judge
@@ -104,7 +105,7 @@ def tune_readout(
     table = _scores(readout, points, weight, events, settings_of(values), preset)
     distances = np.array([row["distance"] for row in table])
     if np.isinf(distances).all():
-        raise ValueError(why_unscored(events, f"every one of the {len(table)} settings calls all hits noise"))
+        raise ValueError(why_unscored(events, f"events: no setting could be scored on the {len(events)} events: every one of the {len(table)} settings calls all hits noise"))
     shape = [len(v) for v in values.values()]
     best = table[int(plateau(distances.reshape(shape)).argmin())]
     return Tuning({name: best[name] for name in values}, best["distance"], table)
@@ -137,32 +138,6 @@ def best_distance(
     given = [e.energy for e in events] if weights is None else weights
     coarse = settings_of({name: list(values)[1::3] or list(values) for name, values in grid.items()})
     return float(min(row["distance"] for row in _scores(readout, points, given, events, coarse, "paper")))
-
-
-def why_unscored(events: Sequence[Event], otherwise: str) -> str:
-    """Why clusters of these events can't be scored, in words.
-
-    Parameters
-    ----------
-    events : sequence of Event
-    otherwise : str
-        The cause where the events have hits, truth and energies.
-    """
-    n = len(events)
-    if not any(e.n_hits for e in events):
-        return f"events: none of the {n} events has a hit"
-    labelled = [e for e in events if (e.particle_id >= 0).any()]
-    if not labelled:
-        return (
-            f"events: none of the {n} events holds a hit of a known particle (particle_id is -1 everywhere): "
-            "simulated events with their truth are needed"
-        )
-    if not any((e.energy[e.particle_id >= 0] > 0).any() for e in labelled):
-        return (
-            f"events: all labelled hits of the {n} events have an energy of 0, and particles count by their energy: "
-            "give every hit an energy above 0, 1 where the detector measures none"
-        )
-    return f"events: no setting could be scored on the {n} events: {otherwise}"
 
 
 def plateau(distances: np.ndarray) -> np.ndarray:
