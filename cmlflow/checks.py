@@ -158,17 +158,13 @@ def _positions(columns: Mapping[str, Any], ranges: Mapping[str, Sequence[float]]
         return []
     for unit, factor in LENGTHS.items():
         if all(1 - _inside(columns[axis] / factor, *limits[axis]) <= OUTSIDE for axis in "xyz"):
-            return [Finding("position", f"positions are in {unit}: divided by {factor:g} they lie where the hits of the "
-                            "training do; expected cm")]  # fmt: skip
+            where = f"divided by {factor:g} they lie where the hits of the training do"
+            return [Finding("position", f"positions are in {unit}: {where}; expected cm")]
     axis = outside[0]
     low, high = np.quantile(columns[axis], [0.001, 0.999])
-    return [
-        Finding(
-            "position",
-            f"{axis} is {low:.5g} to {high:.5g} cm, in the training {ranges[axis][0]:.5g} to {ranges[axis][2]:.5g} cm: "
-            f"{1 - _inside(columns[axis], *limits[axis]):.0%} of the hits lie where the model saw none",
-        )
-    ]
+    what = f"{axis} is {low:.5g} to {high:.5g} cm, in the training {ranges[axis][0]:.5g} to {ranges[axis][2]:.5g} cm"
+    part = 1 - _inside(columns[axis], *limits[axis])
+    return [Finding("position", f"{what}: {part:.0%} of the hits lie where the model saw none")]
 
 
 def _energies(energy: NDArray[np.float64], limits: Sequence[float]) -> list[Finding]:
@@ -206,7 +202,7 @@ def slopes(sample: Sequence[Event], head: str | None) -> list[Finding]:
         return [
             Finding(
                 "geometry",
-                f"{why}, but {steep:.0%} of the hits have slopes above {STEEP:g}, as around a beam (a barrel): {advice}",
+                f"{why}, but {steep:.0%} of the hits have slopes above {STEEP:g}, as in a barrel: {advice}",
             )
         ]
     both = [e for e in sample if e.position[:, 2].min() < 0 < e.position[:, 2].max()]
@@ -256,8 +252,8 @@ def precision(sample: Sequence[Event]) -> list[Finding]:
             return [
                 Finding(
                     "precision",
-                    f"{event.title}: positions are up to {far:.3g} cm from the origin, where single precision has steps "
-                    f"of {step:.2g} cm, but neighbours are {near:.2g} cm apart: subtract an origin first",
+                    f"{event.title}: positions are up to {far:.3g} cm from the origin, where single precision "
+                    f"has steps of {step:.2g} cm, but neighbours are {near:.2g} cm apart: subtract an origin first",
                 )
             ]
     return []
@@ -271,7 +267,9 @@ def directions(sample: Sequence[Event]) -> list[Finding]:
             if not length.all():
                 track = int(np.flatnonzero(length == 0)[0])
                 return [
-                    Finding("direction", f"{event.title}: the direction of track {track} is (0, 0, 0), expected a vector")
+                    Finding(
+                        "direction", f"{event.title}: the direction of track {track} is (0, 0, 0), expected a vector"
+                    )
                 ]
     return []
 

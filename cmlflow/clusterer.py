@@ -24,6 +24,7 @@ from cmlflow.prediction import (
     make_readout,
 )
 from cmlflow.prediction.mixin import PredictMixin
+from cmlflow.prediction.readout import AUTO
 from cmlflow.readouts import build_readout
 from cmlflow.refiners import Refiner
 from cmlflow.sampling import Inputs
@@ -40,9 +41,11 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         margin loss, prototype loss on slopes with learned offsets, or object condensation; ``"slopes"``, x/z and y/z
         without a network; ``"axes"``, those and a beta learned from what lies around the line to the origin, see
         `cmlflow.embedders.AxisEmbedder`. A parameter that the head does not use must be left out.
-    readout : str or readout, default="density"
-        How embeddings become clusters: a name of `cmlflow.readouts.READOUTS` (with thresholds from `tune`, where it
-        was called for that readout) or an object, for example ``Density(radius=0.3)`` or a scikit-learn clusterer.
+    readout : str or readout, default="auto"
+        How embeddings become clusters. ``"auto"``: `tune` tries all that suit the head, and keeps the best; until
+        then it is the first of them, density for ``"supcon"``. Or a name of `cmlflow.readouts.READOUTS` (with
+        thresholds from `tune`, where it was called for that readout), or an object, for example
+        ``Density(radius=0.3)`` or a scikit-learn clusterer.
     loss : Loss, optional
         Replaces the head's own, for example ``SupCon(temperature=0.05)``.
     refine : int or Refiner, default=0
@@ -94,7 +97,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
     def __init__(
         self,
         head: str | Embedder = "supcon",
-        readout: Any = "density",
+        readout: Any = "auto",
         *,
         loss: Any = None,
         refine: int | Refiner = 0,
@@ -160,7 +163,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         sample = as_events(events)
         inputs = Inputs.of(self.features, sample) if self.features is not None or self._sees_features() else None
         embedder, refiner = self._build_embedder(inputs), copy.deepcopy(build_refiner(self.refine, self.head))
-        build_readout(self.readout)  # fail on an unknown readout before training
+        build_readout(self.readout_)  # fail on an unknown readout before training
         if refiner is not None and embedder.takes_tracks:
             raise ValueError(f"refine is {self.refine}, expected 0 with tracks=True: such models reassign no hits")
         held_out = None if validation is None else as_events(validation)
@@ -210,7 +213,11 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
             "embedder": self.embedder_.state(),
             "refiner": {} if self.refiner_ is None else self.refiner_.state(),
         }
-        given = self.get_params(deep=False) | {"features": list(self.trained_on_.get("features", ())) or None}
+        given = (
+            self.get_params(deep=False)
+            | {"readout": self.readout_}
+            | {"features": list(self.trained_on_.get("features", ())) or None}
+        )
         parameters, thresholds = as_saved(given, self.thresholds_)
         trained_on = self.trained_on_ | ({} if self.loss is None else {"loss": repr(self.loss)})
         write_model(folder, SavedModel(parameters, thresholds, weights, trained_on))
@@ -258,6 +265,18 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         self._check_fitted()
         return self.embedder_.network  # type: ignore[attr-defined]
 
+    @property
+    def readouts_(self) -> tuple[str, ...]:
+        """Names of the readouts that suit the head, the default one first."""
+        return (
+            METHODS[self.head].readouts if isinstance(self.head, str) and self.head in METHODS else ("density", "clue")
+        )
+
+    @property
+    def readout_(self) -> Any:
+        """The readout in use: that of `readout`, and the default one of the head as long as that is ``"auto"``."""
+        return self.readouts_[0] if isinstance(self.readout, str) and self.readout == AUTO else self.readout
+
     def _sees_features(self) -> bool:
         """Whether the head is one that sees features of the events' own."""
         return isinstance(self.head, str) and self.head in METHODS and METHODS[self.head].head is not None
@@ -283,6 +302,6 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
 
     def _distance(self, on_sphere: bool, validation: Sequence[Event], embeddings: Iterator[Embedding]) -> float:
         """How near perfect reconstruction the readout comes with thresholds that suit these embeddings."""
-        readout, found = make_readout(self.readout, on_sphere, {}), list(embeddings)
+        readout, found = make_readout(self.readout_, on_sphere, {}), list(embeddings)
         points = [z.readout_points(readout) for z in found]
         return best_distance(readout, points, validation, weights=[z.points.weight for z in found])

@@ -96,7 +96,7 @@ def _samples(tally: Tally, bins: ArrayLike) -> dict[str, Sample]:
     out["response"] = Sample(owner, energy, (response, np.ones(len(known))), sum_ratio)
 
     def width(value: Any, which: Any) -> Any:
-        return lambda times: resampled_resolution(value, which, times)
+        return lambda times: resampled_resolution(value, which.astype(np.int64), times)
 
-    out["resolution"] = Sample(owner, energy, (response, bin_of(energy, bins)), width, ratio=True)
+    out["resolution"] = Sample(owner, energy, (response, bin_of(energy, bins).astype(np.float64)), width, ratio=True)
     return out

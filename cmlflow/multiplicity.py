@@ -57,7 +57,7 @@ def multiplicity_benchmark(
     tests = {name: _test_sample(name, model, sample) for name, model in loaded.items()}
     rows: list[dict[str, Any]] = []
     for name, model in loaded.items():
-        own = [model.readout] if isinstance(model.readout, str) else []
+        own = [model.readout_] if isinstance(model.readout_, str) else []
         for p in n_particles:
             events = simulate(tests[name], n_events, seed, n_particles=p)
             embeddings, labels, energies = [], defaultdict(list), defaultdict(list)

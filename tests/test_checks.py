@@ -34,11 +34,19 @@ def test_nothing_about_events_like_those_of_the_training(model):
     [
         (lambda e: e.replace(position=e.position * 10), "position", "positions are in mm: divided by 10"),
         (lambda e: e.replace(position=e.position / 100), "position", "positions are in m: divided by 0.01"),
-        (lambda e: e.replace(position=e.position + [0, 0, 900]), "position", r"z is 12\d\d.* cm, in the training 320"),
+        (
+            lambda e: e.replace(position=e.position + np.array([0, 0, 900])),
+            "position",
+            r"z is 12\d\d.* cm, in the training 320",
+        ),
         (lambda e: e.replace(energy=e.energy * 0.01), "energy", "the median hit energy is 0.0.*, in the training 2.7"),
         (lambda e: e.replace(layer=e.layer - 1), "layer", "layers count from 0, those of the training from 1: add 1"),
         (lambda e: e.replace(layer=None), "layer", "all hits are in layer 0, those of the training in 1 to 28"),
-        (lambda e: e.replace(detector="slab-hg"), "detector", "events of 'slab-hg', but the model was trained on 'hgcal'"),
+        (
+            lambda e: e.replace(detector="slab-hg"),
+            "detector",
+            "events of 'slab-hg', but the model was trained on 'hgcal'",
+        ),
         (lambda e: e[::20], "hits per particle", "particles have .* hits .median., those of the training 669"),
     ],
 )
@@ -92,7 +100,7 @@ def test_positions_far_from_the_origin():
     assert check(Event(near + 1e4, np.ones(200))) == []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        far = Event(near + [4.7e8, 6.1e8, 0], np.ones(200))
+        far = Event(near + np.array([4.7e8, 6.1e8, 0]), np.ones(200))
     assert "subtract an origin first" in str(check(far)[0])
 
 

@@ -16,7 +16,9 @@ def sample():
     for _ in range(12):
         particle = rng.integers(0, 3, 40)
         particles = (np.full(3, 22), rng.uniform(10, 60, 3), rng.normal(size=(3, 3)))
-        events.append(Event(rng.normal(size=(40, 3)), rng.exponential(size=40), particle_id=particle, particles=particles))
+        events.append(
+            Event(rng.normal(size=(40, 3)), rng.exponential(size=40), particle_id=particle, particles=particles)
+        )
         for name, wrong in (("good", 0.05), ("bad", 0.3)):
             labels[name].append(np.where(rng.random(40) < wrong, rng.integers(0, 5, 40), particle))
         labels["one"].append(np.zeros(40, int))
@@ -90,7 +92,10 @@ def test_frame_needs_pandas_and_says_so(sample):
     [
         (lambda e, y: compare(e, y, against="x"), "against is 'x', expected one of good, bad, one"),
         (lambda e, y: compare(e, y["good"]), "labels: got list, needs"),
-        (lambda e, y: compare(e, {"short": [y["good"][0][:3], *y["good"][1:]]}), "short: event 0: labels have length 3"),
+        (
+            lambda e, y: compare(e, {"short": [y["good"][0][:3], *y["good"][1:]]}),
+            "short: event 0: labels have length 3",
+        ),
         (lambda e, y: compare(e, {"few": y["good"][:5]}), "few: there are 12 events, but labels for 5 only"),
         (lambda e, y: compare([Event(x.position, x.energy) for x in e], y), "particle_id is -1 everywhere"),
     ],

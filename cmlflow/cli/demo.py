@@ -158,7 +158,7 @@ def _cluster(
             out.embeddings.setdefault(head, []).extend(embeddings)
             for readout in readouts:
                 out.labels.setdefault(f"{head}, {readout}", []).extend(labels[readout])
-            if (first := f"{head}, {model.readout}") in out.labels and first not in out.first:
+            if (first := f"{head}, {model.readout_}") in out.labels and first not in out.first:
                 out.first.append(first)
             if verbose:
                 hits = sum(e.n_hits for e in events)

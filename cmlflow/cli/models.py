@@ -109,7 +109,7 @@ def _tune(options: argparse.Namespace) -> None:
     output_folder(options.output)
     flow = ParticleFlow.load(options.model, verbose=verbose) if is_particle_flow(options.model) else None
     model = MetricClusterer.load(options.model, verbose=verbose) if flow is None else flow.clusterer
-    found = model.tune(events, readouts=options.readout or [model.readout], preset=options.preset)
+    found = model.tune(events, readouts=options.readout, preset=options.preset)
     for name, tuning in found.items():
         chosen = next(row for row in tuning.table if tuning.best.items() <= row.items())
         scores = ", ".join(f"{figure} {chosen[figure]:.3f}" for figure in ("efficiency", "purity", "ratio"))

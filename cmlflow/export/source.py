@@ -92,7 +92,7 @@ def source_of(model: Model, readout: bool = True) -> Source:
         raise ValueError(f"refine is {clusterer.refine}, expected 0 for ONNX: refiners compute outside of torch")
     chosen = None
     if readout:
-        chosen = make_readout(clusterer.readout, embedder.on_sphere, clusterer.thresholds_)
+        chosen = make_readout(clusterer.readout_, embedder.on_sphere, clusterer.thresholds_, clusterer.typical_hits_)
         names = ", ".join(kind.__name__.lower() for kind in READOUTS)
         if type(chosen) not in READOUTS:
             raise ValueError(f"readout is {chosen!r}, expected one of {names} for ONNX, or readout=False")

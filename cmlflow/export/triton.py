@@ -78,7 +78,9 @@ def export_triton(
         if backend == "python":
             clusterer.save(temporary / MODEL)
             (temporary / "model.py").write_text(CODE)
-            readout = make_readout(clusterer.readout, clusterer.embedder_.on_sphere, clusterer.thresholds_)
+            readout = make_readout(
+                clusterer.readout_, clusterer.embedder_.on_sphere, clusterer.thresholds_, clusterer.typical_hits_
+            )
             outputs: dict[str, int | None] = {"embedding": _dimension(clusterer)}
             about = description(clusterer, readout)
         else:

@@ -279,13 +279,10 @@ def _figures(
     return SystemFigures(figures, versus, against, n, low, high)
 
 
-def _table(
-    figures: Mapping[str, Mapping[str, Interval]], names: Sequence[str] | None
-) -> written.Grid:
+def _table(figures: Mapping[str, Mapping[str, Interval]], names: Sequence[str] | None) -> written.Grid:
     found = dict.fromkeys(name for own in figures.values() for name in own)
     shown = list(found) if names is None else list(names)
     missing = Interval(float("nan"))
     rows = {name: [own.get(name, missing) for own in figures.values()] for name in shown}
     known = [[name.replace("_", " "), *row] for name, row in rows.items() if not all(isnan(v) for v in row)]
     return written.Grid((["figure", *figures], known))
-

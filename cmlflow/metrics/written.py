@@ -45,7 +45,7 @@ def frame(figures: Figures, versus: Figures, against: str | None) -> Any:
         pandas is not installed; says how to.
     """
     try:
-        import pandas
+        import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as err:
         raise ImportError("to_frame needs pandas: pip install pandas") from err
     return pandas.DataFrame(list(rows(figures, versus, against)), columns=list(COLUMNS))
@@ -84,7 +84,7 @@ def aligned(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def _tabular(corner: str, figures: Figures) -> str:
-    names = [n for n in dict.fromkeys(n for own in figures.values() for n in own)]
+    names = list(dict.fromkeys(n for own in figures.values() for n in own))
     names = [n for n in names if not all(isnan(own.get(n, Interval(float("nan")))) for own in figures.values())]
     lines = [r"\begin{tabular}{l" + "c" * len(figures) + "}", r"\hline"]
     lines += [" & ".join(map(_escaped, (corner, *figures))) + r" \\", r"\hline"]

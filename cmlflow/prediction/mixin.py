@@ -20,8 +20,8 @@ from cmlflow.metrics import reconstruction_metrics
 from cmlflow.prediction.embedding import Embedding
 from cmlflow.prediction.execution import in_order
 from cmlflow.prediction.prediction import Prediction
-from cmlflow.prediction.readout import make_readout, read_out
-from cmlflow.prediction.tuning import Tuning, distance, tune_readout
+from cmlflow.prediction.readout import AUTO, make_readout, read_out
+from cmlflow.prediction.tuning import Tuning, distance, table_of, tune_readout, warn_of_tuning
 from cmlflow.sampling import n_points
 from cmlflow.sampling.batches import groups
 
@@ -37,6 +37,8 @@ class PredictMixin:
     """Methods of a fitted model: embed, predict, tune, score."""
 
     readout: Any
+    readout_: Any
+    readouts_: tuple[str, ...]
     verbose: bool
     embedder_: Embedder
     refiner_: Refiner | None
@@ -167,7 +169,7 @@ class PredictMixin:
         ------
         Prediction
         """
-        return (found for (found,) in self.iter_readouts(events, [self.readout], executor))
+        return (found for (found,) in self.iter_readouts(events, [self.readout_], executor))
 
     def iter_readouts(
         self, events: Iterable[Event], readouts: Sequence[Any], executor: Executor | None = None
@@ -181,7 +183,9 @@ class PredictMixin:
         """
         self._check_fitted()
         tracks = self.embedder_.takes_tracks
-        objects = [make_readout(which, self.embedder_.on_sphere, self.thresholds_) for which in readouts]
+        objects = [
+            make_readout(which, self.embedder_.on_sphere, self.thresholds_, self.typical_hits_) for which in readouts
+        ]
         work = partial(_predict_group, self.embedder_, objects, self._refiner())
         some = groups(self._watched(events), lambda event: n_points(event, tracks), HITS_PER_GROUP)
         return in_order(work, some, executor)
@@ -209,7 +213,8 @@ class PredictMixin:
         events : sequence of Event
             With truth, not used for training, validation or tests.
         readouts : sequence of str, optional
-            The readouts to tune; the current one by default.
+            The readouts to tune; by default the current one, and with ``readout="auto"`` all that suit the head: then
+            the best one replaces ``"auto"``, and their table is printed.
         preset : {"paper", "ticl", "ticl-2024"}
         grid : dict, optional
             Values to try, in place of the readout's own.
@@ -223,23 +228,42 @@ class PredictMixin:
         sample = list(as_events(events))
         embeddings = list(self.iter_embeddings(self._progress(sample)))
         weights = [z.points.weight for z in embeddings]
-        results = {}
-        for which in [self.readout] if readouts is None else readouts:
-            readout = make_readout(which, self.embedder_.on_sphere, self.thresholds_)
+        results: dict[str, Tuning] = {}
+        automatic = readouts is None and isinstance(self.readout, str) and self.readout == AUTO
+        for which in self.readouts_ if automatic else [self.readout_] if readouts is None else readouts:
+            readout = make_readout(which, self.embedder_.on_sphere, self.thresholds_, self.typical_hits_)
             points = [z.readout_points(readout) for z in embeddings]
-            result = tune_readout(readout, points, sample, preset=preset, grid=grid, weights=weights)
+            if automatic and grid is not None and not set(grid) <= set(readout.get_params()):
+                continue
+            try:
+                result = tune_readout(readout, points, sample, preset=preset, grid=grid, weights=weights)
+            except ValueError:
+                if not automatic or (which == self.readouts_[-1] and not results):
+                    raise
+                continue
             if isinstance(which, str):
                 self.thresholds_[which] = result.best
                 results[which] = result
             else:
                 self.readout = clone(readout).set_params(**result.best)
                 results[type(which).__name__.lower()] = result
+        if automatic:
+            self.readout = min(results, key=lambda name: results[name].distance)
+            print(table_of(results, self.readout))
+        kept = results[self.readout] if automatic else None
+        warn_of_tuning({self.readout: kept} if kept else results, sample)
         return results
 
     def iter_embeddings(self, events: Iterable[Event]) -> Iterator[Embedding]:
         """Embeddings of hits and tracks, a few events at a time."""
         self._check_fitted()
         return self.embedder_.embed(self._watched(events))
+
+    @property
+    def typical_hits_(self) -> float | None:
+        """Hits of a typical particle of the training."""
+        hits: float | None = self.trained_on_.get("hits_per_particle")
+        return hits
 
     @abstractmethod
     def _refiner(self) -> Refiner | None:

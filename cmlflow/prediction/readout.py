@@ -10,27 +10,39 @@ import numpy as np
 from cmlflow.event import IntArray
 from cmlflow.prediction.embedding import Embedding
 from cmlflow.prediction.prediction import Prediction
+from cmlflow.prediction.sizes import few_hits
 from cmlflow.readouts import build_readout, cluster
 
+AUTO = "auto"
+"""Name of the readout that `tune` chooses among those that suit the head; until then the first one of them."""
 
-def make_readout(which: Any, on_sphere: bool, thresholds: Mapping[str, Mapping[str, Any]]) -> Any:
+
+def make_readout(
+    which: Any,
+    on_sphere: bool,
+    thresholds: Mapping[str, Mapping[str, Any]],
+    hits_per_particle: float | None = None,
+) -> Any:
     """The readout object; a name gets its tuned thresholds.
 
     Parameters
     ----------
     which : str or readout
-        A suffix after "@" distinguishes several tunings of one readout: ``"clue"`` and ``"clue@dense"``.
+        What follows an "@" in a name tells several tunings of one readout apart: ``"clue"`` and ``"clue@dense"``.
     on_sphere : bool
         Off the sphere, readouts take the lengths of embeddings as they are.
     thresholds : mapping of str to mapping
         Tuned parameters by the name of the readout.
+    hits_per_particle : float, optional
+        Median of the training. Where particles have few hits, numbers of neighbours and smallest clusters begin with
+        what suits them.
     """
     if not isinstance(which, str):
         return build_readout(which)
     readout = build_readout(which.partition("@")[0])
     if not on_sphere and "normalize" in readout.get_params():
         readout.set_params(normalize=False)
-    return readout.set_params(**thresholds.get(which, {}))
+    return readout.set_params(**few_hits(readout, hits_per_particle) | dict(thresholds.get(which, {})))
 
 
 def read_out(readout: Any, embedding: Embedding) -> Prediction:

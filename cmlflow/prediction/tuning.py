@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from cmlflow.checks import why_unscored
+from cmlflow.checks import CheckWarning, why_unscored
 from cmlflow.event import Event
 from cmlflow.metrics.matching import match
 from cmlflow.metrics.reconstruction import judge
+from cmlflow.prediction.sizes import fitted_grid
 from cmlflow.readouts import build_readout, sweep
 
 FIGURES = ("efficiency", "purity", "ratio")
+POOR = 0.2
+"""Efficiency, or ratio, below which a tuning is warned of."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def tune_readout(
     preset : {"paper", "ticl", "ticl-2024"}
         Definition of efficiency and purity.
     grid : dict of str to sequence, optional
-        Values to try for each parameter, in order; the readout's own grid by default.
+        Values to try for each parameter, in order; by default the readout's own grid, or where that does not suit the
+        hits per particle or the distances of the sample, one that does.
     weights : sequence of ndarray, optional
         Of the points, for readouts that take energies; the hit energies by default.
 
@@ -99,16 +104,55 @@ def tune_readout(
         raise ValueError(f"grid: {type(readout).__name__} has none of its own, needs {{parameter: values}}")
     values: dict[str, Sequence[Any]] = {
         name: [x.item() if isinstance(x, np.generic) else x for x in v]
-        for name, v in (grid or readout.tuning_grid()).items()
+        for name, v in (grid or fitted_grid(readout, points, events)).items()
     }
     weight = [e.energy for e in events] if weights is None else weights
     table = _scores(readout, points, weight, events, settings_of(values), preset)
     distances = np.array([row["distance"] for row in table])
     if np.isinf(distances).all():
-        raise ValueError(why_unscored(events, f"events: no setting could be scored on the {len(events)} events: every one of the {len(table)} settings calls all hits noise"))
+        grid_at_fault = f"events: each of the {len(table)} settings calls all hits of the {len(events)} events noise"
+        raise ValueError(why_unscored(events, grid_at_fault))
     shape = [len(v) for v in values.values()]
     best = table[int(plateau(distances.reshape(shape)).argmin())]
     return Tuning({name: best[name] for name in values}, best["distance"], table)
+
+
+def table_of(results: Mapping[str, Tuning], kept: str) -> str:
+    """Figures of several readouts at their best settings, as text; the one that was kept is marked."""
+    rows = []
+    for name, found in results.items():
+        row = next(r for r in found.table if all(r[k] == v for k, v in found.best.items()))
+        figures = "  ".join(f"{figure} {row[figure]:.3f}" for figure in (*FIGURES, "distance"))
+        settings = ", ".join(f"{k}={v}" for k, v in found.best.items())
+        rows.append(f"{'*' if name == kept else ' '} {name:<13} {figures}  ({settings})")
+    return "\n".join(rows)
+
+
+def warn_of_tuning(results: Mapping[str, Tuning], events: Sequence[Event]) -> None:
+    """Warn where the best setting is hardly better than one cluster for an event, or than noise.
+
+    Warns
+    -----
+    CheckWarning
+        With the figures, and the readout.
+    """
+    particles = [len(np.unique(e.particle_id[e.particle_id >= 0])) for e in events]
+    several = float(np.mean(particles)) if particles else 0.0
+    for name, found in results.items():
+        row = next(r for r in found.table if all(r[k] == v for k, v in found.best.items()))
+        clusters = row["ratio"] * several
+        if several >= 2 and row["efficiency"] < POOR and clusters <= 1.2:
+            what = f"about one cluster in an event ({clusters:.2g} of {several:.2g})"
+        elif row["efficiency"] < POOR and row["ratio"] < POOR:
+            what = "next to nothing but noise"
+        else:
+            continue
+        message = (
+            f"tune: the best setting of {name} finds {what}: efficiency {row['efficiency']:.2f}, purity "
+            f"{row['purity']:.2f}, ratio {row['ratio']:.2f}; the embedding tells particles hardly apart, or the grid "
+            "does not suit it"
+        )
+        warnings.warn(message, CheckWarning, stacklevel=3)
 
 
 def best_distance(

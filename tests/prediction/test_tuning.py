@@ -107,5 +107,5 @@ def test_says_why_nothing_can_be_scored(change, cause):
 
 def test_says_that_the_grid_is_at_fault_where_there_is_truth():
     points, events = events_of_pairs(3, seed=6)
-    with pytest.raises(ValueError, match="every one of the 1 settings calls all hits noise"):
+    with pytest.raises(ValueError, match="each of the 1 settings calls all hits of the 3 events noise"):
         tune_readout("hdbscan", points, events, grid={"min_cluster_size": [1000]})
