@@ -21,6 +21,7 @@ from cmlflow.prediction.embedding import Embedding
 from cmlflow.prediction.execution import in_order
 from cmlflow.prediction.prediction import Prediction
 from cmlflow.prediction.readout import AUTO, make_readout, read_out
+from cmlflow.prediction.sizes import few_hits
 from cmlflow.prediction.tuning import Tuning, distance, table_of, tune_readout, warn_of_tuning
 from cmlflow.sampling import n_points
 from cmlflow.sampling.batches import groups
@@ -37,8 +38,6 @@ class PredictMixin:
     """Methods of a fitted model: embed, predict, tune, score."""
 
     readout: Any
-    readout_: Any
-    readouts_: tuple[str, ...]
     verbose: bool
     embedder_: Embedder
     refiner_: Refiner | None
@@ -242,7 +241,8 @@ class PredictMixin:
                     raise
                 continue
             if isinstance(which, str):
-                self.thresholds_[which] = result.best
+                sizes = few_hits(readout, self.typical_hits_) if which not in self.thresholds_ else {}
+                self.thresholds_[which] = sizes | result.best
                 results[which] = result
             else:
                 self.readout = clone(readout).set_params(**result.best)
@@ -264,6 +264,16 @@ class PredictMixin:
         """Hits of a typical particle of the training."""
         hits: float | None = self.trained_on_.get("hits_per_particle")
         return hits
+
+    @property
+    @abstractmethod
+    def readouts_(self) -> tuple[str, ...]:
+        """Names of the readouts that suit the head, the default one first."""
+
+    @property
+    @abstractmethod
+    def readout_(self) -> Any:
+        """The readout in use."""
 
     @abstractmethod
     def _refiner(self) -> Refiner | None:

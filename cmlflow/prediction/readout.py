@@ -34,15 +34,16 @@ def make_readout(
     thresholds : mapping of str to mapping
         Tuned parameters by the name of the readout.
     hits_per_particle : float, optional
-        Median of the training. Where particles have few hits, numbers of neighbours and smallest clusters begin with
-        what suits them.
+        Median of the training. Where particles have few hits, the number of neighbours or the smallest cluster of a
+        readout that was not tuned is what suits them.
     """
     if not isinstance(which, str):
         return build_readout(which)
     readout = build_readout(which.partition("@")[0])
     if not on_sphere and "normalize" in readout.get_params():
         readout.set_params(normalize=False)
-    return readout.set_params(**few_hits(readout, hits_per_particle) | dict(thresholds.get(which, {})))
+    tuned = thresholds.get(which)
+    return readout.set_params(**(few_hits(readout, hits_per_particle) if tuned is None else tuned))
 
 
 def read_out(readout: Any, embedding: Embedding) -> Prediction:
