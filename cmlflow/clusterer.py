@@ -47,7 +47,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         thresholds from `tune`, where it was called for that readout), or an object, for example
         ``Density(radius=0.3)`` or a scikit-learn clusterer.
     loss : Loss, optional
-        Replaces the head's own, for example ``SupCon(temperature=0.05)``.
+        Replaces the head's own, for example ``SupCon(temperature=0.05)``, or a loss of pytorch-metric-learning.
     refine : int or Refiner, default=0
         Number of refinement passes that reassign hits between clusters, by what is fitted after the embedder: a shower
         profile, or with ``head="axes"`` stages that share hits among showers. Or the refiner itself, for example

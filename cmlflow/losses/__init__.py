@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cmlflow.losses.condensation import Condensation, condensation_loss
 from cmlflow.losses.margin import Margin, margin_loss
-from cmlflow.losses.metric_learning import MetricLearning
+from cmlflow.losses.metric_learning import MetricLearning, as_loss
 from cmlflow.losses.prototype import Prototype, prototype_loss
 from cmlflow.losses.supcon import SupCon, supcon_loss
 
@@ -36,6 +36,7 @@ __all__ = [
     "MetricLearning",
     "Prototype",
     "SupCon",
+    "as_loss",
     "condensation_loss",
     "margin_loss",
     "prototype_loss",

@@ -177,7 +177,10 @@ class _Run:
     ) -> None:
         self.network, self.task, self.items, self.validation = network, task, items, validation
         self.config, self.score, self.device = config, score, device
-        self.optimizer = build_optimizer(network.parameters(), config)
+        self.own = getattr(task, "module", None) or nn.Module()
+        self.own.to(device)
+        self.trained = [*network.parameters(), *self.own.parameters()]
+        self.optimizer = build_optimizer(self.trained, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.workers = Workers(device)
         self.steps_per_epoch = -(-len(items) // config.batch_size)
@@ -211,10 +214,10 @@ class _Run:
         mine = [int(i) for i in chosen[self.workers.rank :: self.workers.size]]
         items = [self._item(i, epoch) for i in mine]
         terms = self._accumulate(items, [_seed(self.config.seed, 2, epoch, i) for i in mine], len(chosen))
-        self.workers.add_gradients(self.network.parameters())
+        self.workers.add_gradients(self.trained)
         if self.config.gradient_clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+            nn.utils.clip_grad_norm_(self.trained, self.config.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         for name, value in terms.items():
@@ -256,6 +259,7 @@ class _Run:
             "scored": self.score is not None,
             "architecture": repr(self.network),
             "network": self.network.state_dict(),
+            "task": self.own.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "best": self.best,
@@ -267,7 +271,7 @@ class _Run:
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         own = self.state()
-        for name in ("loss", "data", "scored", "architecture"):  # not in older checkpoints
+        for name in ("loss", "data", "scored", "architecture", "task"):  # not in older checkpoints
             state.setdefault(name, own[name])
         usual = ("balance", "select", "ramp_epochs", "hold_epochs", "optimizer", "weight_decay", "momentum")
         state["config"] = {name: getattr(TrainingConfig(), name) for name in usual} | state.get("config", {})
@@ -280,6 +284,7 @@ class _Run:
             raise ValueError(f"{path}: belongs to another run ({'; '.join(changed)}); use another folder or delete it")
         try:
             self.network.load_state_dict(state["network"])
+            self.own.load_state_dict(state["task"])
             if state["architecture"] != own["architecture"]:
                 raise RuntimeError(_first_difference(state["architecture"], own["architecture"]))
         except RuntimeError as err:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmlflow.event import Event
-from cmlflow.losses import Loss
+from cmlflow.losses import Loss, as_loss
 from cmlflow.losses.origin import balance_loss, origin_loss
 from cmlflow.sampling import Batch, Inputs, collate, grid_symmetry, n_points
 
@@ -21,7 +21,8 @@ from cmlflow.sampling import Batch, Inputs, collate, grid_symmetry, n_points
 class Task(Protocol):
     """What a training item is, how items become a batch, and what the loss of each item is.
 
-    A network with another batch or another loss needs a task of its own, and nothing else of the loop.
+    A network with another batch or another loss needs a task of its own, and nothing else of the loop. A task with an
+    attribute `module`, a torch module, has the parameters of that trained with those of the network.
     """
 
     def size(self, item: Any) -> int:
@@ -64,7 +65,8 @@ class ClusteringTask:
 
     Parameters
     ----------
-    loss : Loss
+    loss : Loss, or a loss of pytorch-metric-learning
+        Its attribute `module`, where it has one, is trained with the network.
     tracks : bool, default=False
         Tracks are points too, each one a point of its particle for the loss.
     balance : float, default=0
@@ -81,7 +83,8 @@ class ClusteringTask:
     def __init__(self, loss: Loss, tracks: bool = False, balance: float = 0.0, inputs: Inputs | None = None) -> None:
         if not balance >= 0:
             raise ValueError(f"balance is {balance}, expected 0 or more")
-        self.loss, self.tracks, self.balance = loss, tracks, balance
+        self.loss, self.tracks, self.balance = as_loss(loss), tracks, balance
+        self.module: nn.Module | None = getattr(self.loss, "module", None)
         self.inputs = Inputs() if inputs is None else inputs
 
     def __repr__(self) -> str:

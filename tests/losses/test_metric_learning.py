@@ -24,7 +24,7 @@ def test_unknown_hits_are_dropped():
 
     assert list(MetricLearning(loss)({"embedding": z}, marked)) == ["function"]
     assert torch.equal(seen[0][0], z[7:])
-    assert torch.equal(seen[0][1], labels[7:])
+    assert torch.equal(seen[0][1], torch.unique(labels[7:], return_inverse=True)[1])
 
 
 @pytest.mark.parametrize("loss", [ContrastiveLoss(), TripletMarginLoss(), SupConLoss()])
@@ -69,3 +69,77 @@ def test_events_are_never_mixed_in_training():
         events.append(Event(position, [1.0] * n, particle_id=ids, number=n))
     train(build_network(k=4), MetricLearning(loss), events, config=TrainingConfig(max_epochs=1, batch_size=3))
     assert sorted(sizes) == [(16, [0, 1]), (20, [0, 1]), (24, [0, 1])]
+
+
+def events(n=4):
+    from cmlflow import Event
+
+    generator = torch.Generator().manual_seed(1)
+    return [
+        Event(torch.randn(40, 3, generator=generator).numpy(), [1.0] * 40, particle_id=[0, 1, 2, 3] * 10)
+        for _ in range(n)
+    ]
+
+
+def test_bare_losses_are_wrapped():
+    from cmlflow import MetricClusterer
+
+    bare, wrapped = (
+        MetricClusterer(loss=loss, max_epochs=1).fit(events())
+        for loss in (ContrastiveLoss(), MetricLearning(ContrastiveLoss()))
+    )
+    assert bare.history_.records[0]["loss"] == wrapped.history_.records[0]["loss"] > 0
+
+
+def test_miners_choose_the_pairs():
+    from pytorch_metric_learning.miners import MultiSimilarityMiner
+
+    z, labels = sample()
+    miner, loss = MultiSimilarityMiner(), ContrastiveLoss()
+    (value,) = MetricLearning(loss, miner)({"embedding": z}, labels).values()
+    assert float(value) == float(loss(z, labels, miner(z, labels))) != float(loss(z, labels))
+
+
+def test_a_bound_on_the_hits():
+    sizes = []
+
+    def loss(embeddings, ids):
+        sizes.append(len(embeddings))
+        return embeddings.sum()
+
+    z, labels = sample()
+    for most in (10, 39, 40, None):
+        MetricLearning(loss, max_hits=most)({"embedding": z}, labels)
+    assert sizes == [10, 39, 40, 40]
+    with pytest.raises(ValueError, match="max_hits is 1, expected 2 or more"):
+        MetricLearning(loss, max_hits=1)
+
+
+def test_proxies_are_trained_and_kept_in_checkpoints(tmp_path):
+    from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+    from cmlflow.methods import build_network
+    from cmlflow.training import ClusteringTask, TrainingConfig, train
+
+    torch.manual_seed(0)
+    loss = ProxyAnchorLoss(num_classes=5, embedding_size=16)
+    before = loss.proxies.detach().clone()
+
+    def run(folder, **stop):
+        task, network = ClusteringTask(loss), build_network(k=4)
+        train(network, task, events(), config=TrainingConfig(max_epochs=4, batch_size=2, **stop), folder=folder)
+        return task.module.proxies.detach(), network.state_dict()
+
+    proxies, _ = run(tmp_path / "whole")
+    assert torch.equal(loss.proxies, before)
+    assert not torch.equal(proxies, before)
+    again, _ = run(tmp_path / "whole")  # finished before: all comes from the checkpoint
+    assert torch.equal(again, proxies)
+
+
+def test_too_few_proxies_are_named():
+    from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+    z, labels = sample()
+    with pytest.raises(ValueError, match="ProxyAnchorLoss: num_classes is 2, but an event has 3 particles"):
+        MetricLearning(ProxyAnchorLoss(num_classes=2, embedding_size=8))({"embedding": z}, labels)
