@@ -72,12 +72,12 @@ def check(events: Event | Sequence[Event], model: Any = None) -> list[Finding]:
     ['pairs']
     """
     sample = chosen(events)
-    trained: Mapping[str, Any] = getattr(model, "trained_on_", {})
+    trained: dict[str, Any] = getattr(model, "trained_on_", {})
     found = precision(sample) + directions(sample)
     if model is None:
         return found + pairs(sample)
     head = model.head if isinstance(model.head, str) else None
-    return found + against(sample, trained) + slopes(sample, head)
+    return found + against(sample, trained | getattr(model, "seen_", {})) + slopes(sample, head)
 
 
 def chosen(events: Event | Sequence[Event] | Iterable[Event]) -> list[Event]:
@@ -180,7 +180,7 @@ def _layers(layer: NDArray[np.float64], limits: Sequence[float]) -> list[Finding
     first, last = int(limits[0]), int(limits[2])
     if low == high and last > first:
         return [Finding("layer", f"all hits are in layer {low}, those of the training in {first} to {last}")]
-    if low < first and _inside(layer + 1, first, last) >= 1 - OUTSIDE and low + 1 == first:
+    if low + 1 == first and _inside(layer + 1, first, last) >= 1 - OUTSIDE:
         return [Finding("layer", f"layers count from {low}, those of the training from {first}: add {first - low}")]
     if np.mean((layer < first) | (layer > last)) > OUTSIDE:
         return [Finding("layer", f"hits are in layers {low} to {high}, those of the training in {first} to {last}")]

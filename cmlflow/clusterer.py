@@ -85,6 +85,8 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
     trained_on_ : dict
         ``sample``, the name of a simulated one; ``detector`` of the training events; and ``features`` with their
         numbers of columns, where others than position, energy and layer are seen. Saved with the model.
+    seen_ : dict
+        What was typical of the training events, see `cmlflow.checks.summary`.
 
     Examples
     --------
@@ -167,6 +169,7 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         if refiner is not None and embedder.takes_tracks:
             raise ValueError(f"refine is {self.refine}, expected 0 with tracks=True: such models reassign no hits")
         held_out = None if validation is None else as_events(validation)
+        self.seen_: dict[str, Any] = summary(sample)
         seen = chosen(sample)
         head = self.head if isinstance(self.head, str) else None
         warn([*precision(seen), *directions(seen), *pairs(seen), *slopes(seen, head)])
@@ -187,7 +190,6 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         self.trained_on_: dict[str, Any] = {
             "sample": getattr(getattr(sample, "sample", None), "name", None),
             "detector": sample[0].detector if len(sample) else None,
-            **summary(sample),
         }
         if inputs is not None and inputs != Inputs():
             self.trained_on_["features"] = {name: dict(inputs.widths).get(name) for name in inputs.names}
@@ -213,13 +215,13 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
             "embedder": self.embedder_.state(),
             "refiner": {} if self.refiner_ is None else self.refiner_.state(),
         }
-        given = (
-            self.get_params(deep=False)
-            | {"readout": self.readout_}
-            | {"features": list(self.trained_on_.get("features", ())) or None}
-        )
+        given = self.get_params(deep=False) | {"features": list(self.trained_on_.get("features", ())) or None}
         parameters, thresholds = as_saved(given, self.thresholds_)
-        trained_on = self.trained_on_ | ({} if self.loss is None else {"loss": repr(self.loss)})
+        trained_on = (
+            self.trained_on_
+            | ({"seen": self.seen_} if self.seen_ else {})
+            | ({} if self.loss is None else {"loss": repr(self.loss)})
+        )
         write_model(folder, SavedModel(parameters, thresholds, weights, trained_on))
 
     @classmethod
@@ -253,7 +255,8 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
         except RuntimeError as err:
             raise ValueError(f"{folder}: the weights do not fit the configuration ({err})") from err
         model.embedder_, model.refiner_, model.history_ = embedder, refiner, None
-        model.thresholds_, model.trained_on_ = saved.thresholds, saved.trained_on
+        model.thresholds_, model.trained_on_ = saved.thresholds, dict(saved.trained_on)
+        model.seen_ = model.trained_on_.pop("seen", {})
         return model
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -302,6 +305,6 @@ class MetricClusterer(PredictMixin, ClusterMixin, BaseEstimator):  # type: ignor
 
     def _distance(self, on_sphere: bool, validation: Sequence[Event], embeddings: Iterator[Embedding]) -> float:
         """How near perfect reconstruction the readout comes with thresholds that suit these embeddings."""
-        readout, found = make_readout(self.readout_, on_sphere, {}), list(embeddings)
+        readout, found = make_readout(self.readout_, on_sphere, {}, self.typical_hits_), list(embeddings)
         points = [z.readout_points(readout) for z in found]
         return best_distance(readout, points, validation, weights=[z.points.weight for z in found])

@@ -22,6 +22,7 @@ from cmlflow.model_format1 import upgraded
 from cmlflow.model_paths import find_model as find_model  # where it was
 from cmlflow.model_paths import is_cells, replace_files
 from cmlflow.nets.network import NetworkConfig
+from cmlflow.prediction.readout import AUTO
 from cmlflow.readouts import READOUTS
 from cmlflow.training import TrainingConfig
 
@@ -178,7 +179,7 @@ def from_saved(parameters: dict[str, Any], folder: Path) -> dict[str, Any]:
     out = dict(parameters)
     if out.get("head") not in METHODS:
         raise ValueError(f"{path}: head is {out.get('head')!r}, expected one of {', '.join(METHODS)}")
-    if out.get("readout", "density").partition("@")[0] not in READOUTS:
+    if out.get("readout", "density").partition("@")[0] not in (*READOUTS, AUTO):
         raise ValueError(f"{path}: readout is {out['readout']!r}, expected one of {', '.join(READOUTS)}")
     builders = {"network": NetworkConfig, "training": TrainingConfig, "refine": METHODS[out["head"]].refiner}
     for name, build in builders.items():

@@ -43,6 +43,7 @@ class PredictMixin:
     refiner_: Refiner | None
     thresholds_: dict[str, dict[str, Any]]
     trained_on_: dict[str, Any]
+    seen_: dict[str, Any]
 
     def transform(self, events: Sequence[Event] | Iterable[Event]) -> list[np.ndarray]:
         """Embeddings of the hits.
@@ -262,7 +263,7 @@ class PredictMixin:
     @property
     def typical_hits_(self) -> float | None:
         """Hits of a typical particle of the training."""
-        hits: float | None = self.trained_on_.get("hits_per_particle")
+        hits: float | None = self.seen_.get("hits_per_particle")
         return hits
 
     @property
