@@ -10,6 +10,7 @@ from typing import Any
 
 from cmlflow.association import Associator, Candidates
 from cmlflow.association.cell_shares import CellShares, require_tracks, shares_of
+from cmlflow.association.stored import check_stored
 from cmlflow.clusterer import MetricClusterer
 from cmlflow.event import Event, as_events
 from cmlflow.model_paths import find_model, replace_files
@@ -124,8 +125,9 @@ class ParticleFlow:
             raise ValueError(f"{name}: has no {ASSOCIATION}: not a model of particle flow")
         try:
             associator = Associator.from_dict(json.loads(path.read_text()))
-        except (ValueError, TypeError, KeyError) as err:
-            raise ValueError(f"{path}: cannot be read ({err})") from err
+            check_stored(associator)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as err:
+            raise ValueError(f"{path}: cannot be read ({type(err).__name__}: {err})") from err
         return cls(clusterer, associator)
 
 

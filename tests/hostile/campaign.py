@@ -97,7 +97,9 @@ def odd_event(rng: random.Random) -> tuple[str, str]:
     except Exception as err:
         return "unclear", f"{type(err).__name__}: {err} from {sorted(given)}"[:200]
     fine = np.isfinite(event.energy).all() and (event.particle_id >= -1).all() and len(event.layer) == n
-    same = all(np.array_equal(np.asarray(given[k], float), getattr(event, k)) for k in ("layer",) if k in given)
+    same = all(
+        np.array_equal(np.asarray(given[k], float).reshape(-1), getattr(event, k)) for k in ("layer",) if k in given
+    )
     return ("right", "") if fine and same else ("silent", f"taken: {sorted(given)}")
 
 
