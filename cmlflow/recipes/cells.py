@@ -65,7 +65,10 @@ def rho_pointnet() -> CellRecipe:
 
 
 def jets_pointnet() -> CellRecipe:
-    """PointNet on jets, one sample for each of six tracks: 2,000 events in 4 epochs, three minutes on one core."""
+    """PointNet on jets, one sample for each of six tracks: 2,000 events in 4 epochs.
+
+    By the time per event a few minutes on one core; not run at this size yet.
+    """
     training = replace(USUAL, max_epochs=4)
     return CellRecipe("jets-pointnet", "jets", 2000, 100, 300, PointNetRegressor, PointNetConfig(), training)
 
@@ -81,12 +84,18 @@ def pi_gun_deepset() -> CellRecipe:
 
 
 def pi_gun_convnet() -> CellRecipe:
-    """The ConvNet with a quarter of the paper's channels: 5,000 events in 2 epochs, four minutes on one core."""
+    """The ConvNet with a quarter of the paper's channels: 5,000 events in 2 epochs.
+
+    By the time per event a few minutes on one core; not run at this size yet.
+    """
     return _pi_gun("convnet", 5000, 2, NeutralConfig("convnet", "fraction"))
 
 
 def pi_gun_unet() -> CellRecipe:
-    """The UNet of width 8: 5,000 events in 2 epochs, five minutes on one core."""
+    """The UNet of width 8: 5,000 events in 2 epochs.
+
+    By the time per event a few minutes on one core; not run at this size yet.
+    """
     return _pi_gun("unet", 5000, 2, NeutralConfig("unet", "fraction"))
 
 
@@ -96,7 +105,10 @@ def _pi_gun(network: str, n_events: int, max_epochs: int, config: NeutralConfig)
 
 
 def superres(network: str) -> CellRecipe:
-    """Fine cells from coarse ones on pion guns of 2-5 GeV: 3,000 events in 5 epochs, three to five minutes."""
+    """Fine cells from coarse ones on pion guns of 2-5 GeV: 3,000 events in 5 epochs.
+
+    By the time per event a few minutes on one core; not run at this size yet.
+    """
     config, training = SuperConfig(network), replace(SUPER_USUAL, max_epochs=5)
     return CellRecipe(f"superres-{network}", "pi-gun-2-5", 3000, 200, 0, SuperResolver, config, training)
 
