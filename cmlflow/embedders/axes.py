@@ -40,6 +40,7 @@ class AxisEmbedder:
 
     on_sphere = False
     takes_tracks = False
+    torch_only = False
 
     def __init__(self, *, random_state: int = 0, device: str = "cpu") -> None:
         self.random_state, self.device = random_state, device

@@ -26,6 +26,11 @@ class Embedder(Protocol):
         Whether embeddings are unit vectors.
     takes_tracks : bool
         Whether tracks are points too.
+
+    Notes
+    -----
+    A true attribute `torch_only` says that embeddings are those of a torch module `network`, or plain slopes without
+    one: such embedders can be exported.
     """
 
     on_sphere: bool

@@ -52,6 +52,8 @@ class NetworkEmbedder:
     device : str, default="cpu"
     """
 
+    torch_only = True
+
     def __init__(
         self,
         head: type[nn.Module],

@@ -21,6 +21,7 @@ class SlopesEmbedder:
 
     on_sphere = False
     takes_tracks = False
+    torch_only = True
 
     def __init__(self, *, random_state: int = 0, device: str = "cpu") -> None:
         pass

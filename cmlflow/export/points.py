@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmlflow.clusterer import MetricClusterer
-from cmlflow.embedders import NetworkEmbedder
 from cmlflow.event import Event, FloatArray, IntArray
 from cmlflow.export.source import inputs_of
 from cmlflow.graphs.neighbours import event_bounds
@@ -83,11 +82,11 @@ def _own_features(model: MetricClusterer, x: FloatArray) -> dict[str, FloatArray
 
 
 def _with_tracks(model: MetricClusterer, parts: list[FloatArray]) -> Iterator[tuple[FloatArray, IntArray]]:
-    assert isinstance(model.embedder_, NetworkEmbedder)
-    readout = make_readout(model.readout_, model.embedder_.on_sphere, model.thresholds_, model.typical_hits_)
+    embedder: Any = model.embedder_  # of a network, as models with tracks are
+    readout = make_readout(model.readout, embedder.on_sphere, model.thresholds_)
     orders = [np.argsort(part[:, KIND], kind="stable") for part in parts]  # hits, then tracks
     points = [_points(part[order], b) for b, (part, order) in enumerate(zip(parts, orders, strict=True))]
-    for embedding, order in zip(model.embedder_.embed_points(points), orders, strict=True):
+    for embedding, order in zip(embedder.embed_points(points), orders, strict=True):
         n_hits, back = embedding.points.n_hits, np.argsort(order)
         labels = np.empty(0, np.int64)
         if len(order):

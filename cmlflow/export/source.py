@@ -14,7 +14,6 @@ from torch import Tensor
 import cmlflow
 from cmlflow.baselines.learned import CellNetwork, SuperResolver
 from cmlflow.clusterer import MetricClusterer
-from cmlflow.embedders import NetworkEmbedder, SlopesEmbedder
 from cmlflow.loading import load
 from cmlflow.nets.heads import CondensationHead
 from cmlflow.nets.network import Network
@@ -79,15 +78,14 @@ def source_of(model: Model, readout: bool = True) -> Source:
     """
     clusterer = loaded(model)
     embedder, head = clusterer.embedder_, clusterer.head
-    if isinstance(embedder, SlopesEmbedder):
-        network = None
-    elif isinstance(embedder, NetworkEmbedder):
-        network = embedder.network.eval()
-    else:
+    if not getattr(embedder, "torch_only", False):
         raise ValueError(
             f"head is {head!r}, which cannot be exported to ONNX: {type(embedder).__name__} computes outside of torch; "
             "expected supcon, margin, prototype, oc or slopes"
         )
+    network: Network | None = getattr(embedder, "network", None)  # slopes have none
+    if network is not None:
+        network.eval()
     if clusterer.refine:
         raise ValueError(f"refine is {clusterer.refine}, expected 0 for ONNX: refiners compute outside of torch")
     chosen = None
