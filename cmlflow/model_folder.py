@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def read_model(folder: Path) -> SavedModel:
             f"{__version__}, which reads formats 1 and {FORMAT}"
         )
     parameters, thresholds, trained_on = parts
+    _check_ranges(parameters, trained_on, path)
     weights = _read_weights(folder / "weights.safetensors", config.get("weights"))
     if found == 1:
         parameters, weights = upgraded(parameters, weights, path)
@@ -213,3 +215,35 @@ def _check_thresholds(thresholds: dict[str, Any], path: Path) -> None:
             raise ValueError(f"{path}: thresholds of {name!r}, expected those of {', '.join(READOUTS)}")
         if unknown := values.keys() - kind().get_params().keys():
             raise ValueError(f"{path}: thresholds of {name} have unknown parameters {sorted(unknown)}")
+        for key, value in values.items():
+            usual = kind().get_params()[key]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if not number and type(value) is not type(usual):
+                raise ValueError(f"{path}: thresholds of {name}: {key} is {value!r}, expected a number")
+            if isinstance(value, float) and not number:
+                raise ValueError(f"{path}: thresholds of {name}: {key} is {value!r}, expected a finite number")
+
+
+LARGEST = {"k": 4096, "dim": 65536}
+"""Sizes above these are damage: they would ask for more memory than there is."""
+
+
+def _check_ranges(parameters: dict[str, Any], trained_on: dict[str, Any], path: Path) -> None:
+    """What a file of either format may say; sizes that no model has are refused before they ask for memory."""
+    inner = parameters.get("network")
+    for name, most in LARGEST.items():
+        for group in (parameters, inner if isinstance(inner, dict) else {}):
+            value = group.get(name)
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
+                raise ValueError(f"{path}: {name} is {value!r}, expected a whole number in 1..{most}")
+    if not isinstance(parameters.get("head", ""), str):
+        raise ValueError(f"{path}: head is {parameters['head']!r}, expected one of {', '.join(METHODS)}")
+    for name, least in (("reassign", 0), ("min_share", 0)):
+        value = parameters.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+            raise ValueError(f"{path}: {name} is {value!r}, expected a number of {least} or more")
+    if str(parameters.get("device", "cpu")).partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"{path}: device is {parameters['device']!r}, expected cpu, cuda or mps")
+    for name in ("detector", "sample"):
+        if not isinstance(trained_on.get(name), str | None):
+            raise ValueError(f"{path}: trained_on.{name} is {trained_on[name]!r}, expected a name")
