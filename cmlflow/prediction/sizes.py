@@ -90,7 +90,13 @@ def fitted_grid(readout: Any, points: Sequence[np.ndarray], events: Sequence[Eve
         own = [v for v in grid[name] if v > 0]
         scale = np.sqrt(np.median(counts)) if isinstance(readout, Ward) else 1.0  # heights grow with the hits
         low, high = near / 3 * scale, 2 * far * scale
-        if max(own) < near * scale or min(own) > far * scale:
+        if (
+            name == "density_radius"
+        ):  # what is within it depends on the hits too: any of the order of neighbours will do
+            suits = min(own) / 3 <= near <= max(own) * 3
+        else:
+            suits = min(own) <= np.sqrt(near * far) * scale <= max(own)
+        if not suits:
             grid[name] = [float(f"{v:.3g}") for v in np.geomspace(low, high, max(len(own), N_LENGTHS))]
             if isinstance(readout, Density):
                 grid["temperature"] = [float(f"{v:.3g}") for v in np.geomspace(near, far, 3)]

@@ -19,7 +19,7 @@ from cmlflow.readouts import build_readout, sweep
 
 FIGURES = ("efficiency", "purity", "ratio")
 POOR = 0.2
-"""Efficiency, or ratio, below which a tuning is warned of."""
+"""Efficiency, purity or ratio below which a tuning is warned of."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def warn_of_tuning(results: Mapping[str, Tuning], events: Sequence[Event]) -> No
     for name, found in results.items():
         row = next(r for r in found.table if all(r[k] == v for k, v in found.best.items()))
         clusters = row["ratio"] * several
-        if several >= 2 and row["efficiency"] < POOR and clusters <= 1.2:
+        if several >= 2 and row["purity"] < POOR and clusters <= 1.2:
             what = f"about one cluster in an event ({clusters:.2g} of {several:.2g})"
         elif row["efficiency"] < POOR and row["ratio"] < POOR:
             what = "next to nothing but noise"
