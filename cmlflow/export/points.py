@@ -83,7 +83,7 @@ def _own_features(model: MetricClusterer, x: FloatArray) -> dict[str, FloatArray
 
 def _with_tracks(model: MetricClusterer, parts: list[FloatArray]) -> Iterator[tuple[FloatArray, IntArray]]:
     embedder: Any = model.embedder_  # of a network, as models with tracks are
-    readout = make_readout(model.readout, embedder.on_sphere, model.thresholds_)
+    readout = make_readout(model.readout_, embedder.on_sphere, model.thresholds_, model.typical_hits_)
     orders = [np.argsort(part[:, KIND], kind="stable") for part in parts]  # hits, then tracks
     points = [_points(part[order], b) for b, (part, order) in enumerate(zip(parts, orders, strict=True))]
     for embedding, order in zip(embedder.embed_points(points), orders, strict=True):
