@@ -224,6 +224,25 @@ def _check_thresholds(thresholds: dict[str, Any], path: Path) -> None:
                 raise ValueError(f"{path}: thresholds of {name}: {key} is {value!r}, expected a finite number")
 
 
+def _check_seen(seen: Any, path: Path) -> None:
+    """What the training sample was like, see `cmlflow.checks.summary`: positive numbers, ranges of what hits have."""
+    if not isinstance(seen, dict):
+        raise ValueError(f"{path}: trained_on.seen is {seen!r}, expected an object")
+    numbers = {name: [seen[name]] for name in ("events", "hits_per_particle") if name in seen}
+    if "ranges" in seen:
+        if not isinstance(seen["ranges"], dict) or not {*"xyz", "energy", "layer"} <= seen["ranges"].keys():
+            raise ValueError(f"{path}: trained_on.seen.ranges is {seen['ranges']!r}, expected those of x ... layer")
+        numbers |= seen["ranges"]
+    for name, row in numbers.items():
+        if not isinstance(row, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in row):
+            raise ValueError(f"{path}: trained_on.seen: {name} is {row!r}, expected finite numbers")
+    if any(not numbers[name][0] > 0 for name in ("events", "hits_per_particle") if name in numbers):
+        raise ValueError(f"{path}: trained_on.seen has no events or hits, expected more than 0")
+    lengths = {len(row) for name, row in numbers.items() if name in seen.get("ranges", {})}
+    if len(lengths) > 1:
+        raise ValueError(f"{path}: trained_on.seen.ranges has rows of lengths {sorted(lengths)}, expected one length")
+
+
 LARGEST = {"k": 4096, "dim": 65536}
 """Sizes above these are damage: they would ask for more memory than there is."""
 
@@ -244,6 +263,7 @@ def _check_ranges(parameters: dict[str, Any], trained_on: dict[str, Any], path: 
             raise ValueError(f"{path}: {name} is {value!r}, expected a number of {least} or more")
     if str(parameters.get("device", "cpu")).partition(":")[0] not in ("cpu", "cuda", "mps"):
         raise ValueError(f"{path}: device is {parameters['device']!r}, expected cpu, cuda or mps")
+    _check_seen(trained_on.get("seen", {}), path)
     for name in ("detector", "sample"):
         if not isinstance(trained_on.get(name), str | None):
             raise ValueError(f"{path}: trained_on.{name} is {trained_on[name]!r}, expected a name")

@@ -29,6 +29,10 @@ from cmlflow.model_paths import find_model
         ("thresholds", "density", {"radius": math.nan}),
         ("thresholds", "density", {"foo": 1}),
         ("trained_on", "detector", 5),
+        ("trained_on", "seen", []),
+        ("trained_on", "seen", {"events": 0}),
+        ("trained_on", "seen", {"ranges": {"x": [0, 1]}}),
+        ("trained_on", "seen", {"ranges": dict.fromkeys(("x", "y", "z", "energy", "layer"), ["a"])}),
     ],
 )
 @pytest.mark.parametrize("new", [False, True])
