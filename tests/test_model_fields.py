@@ -32,7 +32,7 @@ from cmlflow.model_paths import find_model
         ("trained_on", "seen", []),
         ("trained_on", "seen", {"events": 0}),
         ("trained_on", "seen", {"ranges": {"x": [0, 1]}}),
-        ("trained_on", "seen", {"ranges": dict.fromkeys(("x", "y", "z", "energy", "layer"), ["a"])}),
+        ("trained_on", "seen", {"ranges": {key: ["a"] for key in ("x", "y", "z", "energy", "layer")}}),
     ],
 )
 @pytest.mark.parametrize("new", [False, True])
