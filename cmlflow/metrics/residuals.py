@@ -162,6 +162,4 @@ def _figure(name: str, value: Array, times: IntArray) -> float:
     mean, sigma = core(value, times)
     if name == "tails":
         return float(times[np.abs(value - mean) > TAIL * sigma].sum() / times.sum())
-    if name == "core_sigma" and sigma == 0 and mean != 0:
-        return float("nan")  # all alike and not perfect, such as -1 where nothing was found: there is no width
     return sigma if name == "core_sigma" else mean
