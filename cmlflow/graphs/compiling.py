@@ -35,7 +35,7 @@ class _SafeCache(FunctionCache):  # type: ignore[misc]
 
 
 def _warn(what: str, folder: str, err: Exception) -> None:
-    if folder not in _warned:
+    if not _warned:  # one warning is enough, whatever the number of folders
         _warned.add(folder)
         text = " ".join(str(err).split()) or type(err).__name__
         warnings.warn(
