@@ -94,6 +94,9 @@ def read_showers(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a shower library, or damaged ({e})") from e
     if version != VERSION:
         raise ValueError(f"{path}: shower library of version {version}, this cmlflow reads version {VERSION}")
+    names = ("detector", "energy", "direction", "pdg_id", "split", "n_cells", "step", "level_high", "level_low")
+    if missing := [name for name in names if name not in a]:
+        raise ValueError(f"{path}: not a shower library, or damaged ({', '.join(missing)} missing)")
     n = len(a["energy"])
     count = _from_planes(a["n_cells"])
     start = np.concatenate([[0], np.cumsum(count)])
