@@ -60,5 +60,5 @@ def test_object_condensation_takes_dropout_badly(tmp_path):
     """Why it has none by default; if this fails, the default can be that of the other heads."""
     with pytest.warns(UserWarning, match="epoch 1 of 10 was kept|the validation loss is") as found:
         kept, last = kept_and_last("oc", tmp_path, dropout=0.05)
-    assert len(found) == 2
+    assert sum("epoch 1 of 10 was kept" in str(w.message) or "validation loss is" in str(w.message) for w in found) == 2
     assert kept > max(0.2, last + NOISE)
