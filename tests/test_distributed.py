@@ -175,7 +175,9 @@ def test_root_files_keep_their_branches_and_have_clusters_for_cpp(tmp_path, ntup
         arrays = file["HGCALTBout"].arrays()
     with uproot.recreate(tmp_path / "own.root") as file:
         columns = {
-            name: arrays[name] for name in arrays.fields if name not in ("nhit", "nPrimaryEnergies", "nPrimaryPDGIDs")
+            name: arrays[name]
+            for name in arrays.fields
+            if name not in ("nhit", "nPrimaryEnergies", "nPrimaryPDGIDs", "cmlflow_crc32")
         }
         columns |= {"weight": np.array([0.5, 1.5, 2.5]), "beam": arrays["hit_x"][:, :2]}
         make = file.mkrntuple if ntuple else file.mktree

@@ -82,7 +82,7 @@ class KeptBranches:
         self._tree: Any = open_root(self.path)[tree]
         branches = getattr(self._tree, "branches", [])  # an RNTuple has none
         names = [b.name for b in branches] or list(self._tree.keys(recursive=False))
-        ours = ("hit", "cluster", "candidate", "Primary", "eventNumber", "nhit", "ncluster", "ncandidate")
+        ours = ("hit", "cmlflow", "cluster", "candidate", "Primary", "eventNumber", "nhit", "ncluster", "ncandidate")
         others = [n for n in names if not n.startswith(ours)]
         counters = {b.count_branch.name for b in branches if getattr(b, "count_branch", None) is not None}
         self.names = [n for n in others if n not in counters and self._writable(n)]
