@@ -58,6 +58,8 @@ class Job:
             "cmlflow": __version__,
             "model": f"{Path(self.model).name} {self.digest}",
             "readout": self.readout,
+            "read": {name: str(value) for name, value in sorted(self.read.items())},
+            "keep_branches": self.keep_branches,
             "source": source.name,
             "size": there.st_size,
             "modified": there.st_mtime_ns,
@@ -83,7 +85,8 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{len(self.done)} files clustered, {len(self.skipped)} done before, {len(self.failed)} failed"
+        files = "file" if len(self.done) == 1 else "files"
+        return f"{len(self.done)} {files} clustered, {len(self.skipped)} done before, {len(self.failed)} failed"
 
 
 def cluster(

@@ -118,6 +118,9 @@ def test_a_changed_source_or_model_runs_again(sources, serial, tmp_path):
     summary = distributed.cluster(tmp_path / "*.parquet", out)
     assert [p.name for p in summary.done] == ["run1.parquet"]
     assert len(distributed.cluster(tmp_path / "*.parquet", out, readout="ward").done) == 2
+    assert len(distributed.cluster(tmp_path / "*.parquet", out, readout="ward", format="parquet").done) == 2
+    assert len(distributed.cluster(tmp_path / "*.parquet", out, readout="ward", format="parquet").skipped) == 2
+    distributed.cluster(tmp_path / "*.parquet", out, readout="ward")
     (out / "run0.parquet").write_bytes((out / "run0.parquet").read_bytes()[:-20])  # half of it
     assert [p.name for p in distributed.cluster(tmp_path / "run0.parquet", out, readout="ward").done] == [
         "run0.parquet"
@@ -143,7 +146,7 @@ def test_a_bad_file_is_reported_once(sources, tmp_path, capsys):
     shown = capsys.readouterr()
     assert "2 files clustered, 0 done before, 1 failed" in shown.out
     assert shown.out.count("run1.parquet failed") == 1
-    assert "1 files failed, the first one" in shown.err
+    assert "1 of the files failed, the first one" in shown.err
     assert not list((tmp_path / "out").glob(".*"))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["run0.parquet", "run2.parquet"]
     assert main([*arguments[:3], str(tmp_path / "other")]) == 1
@@ -263,5 +266,5 @@ def test_dask(sources, serial, tmp_path):
 
 def test_summary_reads_well():
     summary = distributed.Summary([Path("a")], [], {"b": "damaged"})
-    assert str(summary) == "1 files clustered, 0 done before, 1 failed"
+    assert str(summary) == "1 file clustered, 0 done before, 1 failed"
     assert json.dumps(summary.failed)

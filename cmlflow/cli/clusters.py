@@ -117,7 +117,7 @@ def _cluster_many(options: argparse.Namespace) -> None:
     if summary.failed:
         source, error = next(iter(summary.failed.items()))
         more = "" if options.skip_bad_files else "; --skip-bad-files goes on with the others"
-        raise ValueError(f"{len(summary.failed)} files failed, the first one {source}: {error}{more}")
+        raise ValueError(f"{len(summary.failed)} of the files failed, the first one {source}: {error}{more}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
